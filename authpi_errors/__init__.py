@@ -1,0 +1,54 @@
+"""AuthPI errors for Starlette and FastAPI: whatever goes wrong, the client can act on it.
+
+::
+
+    exception ──registry──▶ AuthPIError ──render──▶ ErrorResponse ──answer──▶ ASGI messages
+                 (types,                 (status,                  (HTTP or        │
+                  groups,                 headers,                  WebSocket)     ▼
+                  statuses)               body)                            ErrorMiddleware sends
+
+The stages are modules: `codes`, `_exceptions`, `_registry`, `_rendering`, `_messages`,
+`_middleware`, and `_install`, which puts the middleware where it covers a whole application.
+"""
+
+from authpi_errors._exceptions import (
+    AccessDeniedError,
+    AuthPIError,
+    ConflictError,
+    FieldError,
+    InsufficientScopeError,
+    InvalidContentTypeError,
+    InvalidRequestError,
+    NotFoundError,
+    PreconditionFailedError,
+    ServerError,
+    SessionExpiredError,
+    UnauthorizedClientError,
+    UsageLimitExceededError,
+)
+from authpi_errors._headers import Challenge
+from authpi_errors._install import install
+from authpi_errors._middleware import ErrorMiddleware
+from authpi_errors._registry import ErrorRegistry
+from authpi_errors.codes import ErrorCode
+
+__all__ = [
+    "AccessDeniedError",
+    "AuthPIError",
+    "Challenge",
+    "ConflictError",
+    "ErrorCode",
+    "ErrorMiddleware",
+    "ErrorRegistry",
+    "FieldError",
+    "InsufficientScopeError",
+    "InvalidContentTypeError",
+    "InvalidRequestError",
+    "NotFoundError",
+    "PreconditionFailedError",
+    "ServerError",
+    "SessionExpiredError",
+    "UnauthorizedClientError",
+    "UsageLimitExceededError",
+    "install",
+]

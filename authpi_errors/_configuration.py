@@ -1,0 +1,111 @@
+"""What a registry is given, checked: each mistake is a sentence, while the application is built."""
+
+from __future__ import annotations
+
+import pkgutil
+from collections.abc import Iterable, Mapping
+from typing import Any, TypeVar
+
+from authpi_errors._headers import Challenge
+from authpi_errors._validation import is_mapping
+from authpi_errors.codes import ErrorCode
+
+__all__ = ["checked_challenges", "checked_exception", "codes_by_name", "collect", "parse"]
+
+_K = TypeVar("_K")
+_V = TypeVar("_V")
+
+
+def parse(mapping: Mapping[str, Any]) -> dict[str, Any]:
+    """Turn what a TOML or JSON file holds into the arguments of `ErrorRegistry`."""
+    _check_names("The registry", mapping, ("codes", "exceptions", "statuses", "challenges"))
+    exceptions = _table(mapping, "exceptions").items()
+    statuses = _table(mapping, "statuses").items()
+    challenges = mapping.get("challenges")
+    return {
+        "codes": [_code(name, table) for name, table in _table(mapping, "codes").items()],
+        "exceptions": collect("exception", ((_imported(name), to) for name, to in exceptions)),
+        "statuses": collect("status", ((_integer(status), to) for status, to in statuses)),
+        "challenges": None if challenges is None else [_challenge(item) for item in challenges],
+    }
+
+
+def codes_by_name(codes: Iterable[ErrorCode]) -> dict[str, ErrorCode]:
+    given = list(codes)
+    for code in given:
+        if not isinstance(code, ErrorCode):
+            raise ValueError(f"{code!r} is among the codes: use an ErrorCode.")
+    return collect("code", ((code.value, code) for code in given))
+
+
+def collect(what: str, pairs: Iterable[tuple[_K, _V]]) -> dict[_K, _V]:
+    """Make a dictionary of pairs in which no key has two meanings."""
+    collected: dict[_K, _V] = {}
+    for key, value in pairs:
+        if collected.setdefault(key, value) != value:
+            raise ValueError(
+                f"The {what} {key!r} is given twice, as {collected[key]!r} and as {value!r}: "
+                "keep one."
+            )
+    return collected
+
+
+def checked_exception(exception: object) -> type[Exception]:
+    if not isinstance(exception, type) or not issubclass(exception, Exception):
+        raise ValueError(f"{exception!r} is mapped, but is no exception: use a type of Exception.")
+    return exception
+
+
+def checked_challenges(challenges: Iterable[Challenge]) -> tuple[Challenge, ...]:
+    checked = tuple(challenges)
+    if not checked or not all(isinstance(challenge, Challenge) for challenge in checked):
+        raise ValueError(
+            f"The challenges are {checked!r}: use one Challenge at least, as in "
+            "[Challenge('Bearer')]; a 401 needs one."
+        )
+    return checked
+
+
+def _check_names(what: str, table: Mapping[str, Any], known: tuple[str, ...]) -> None:
+    if not isinstance(table, Mapping):
+        raise ValueError(f"For {what} there is {table!r}: use a table with {', '.join(known)}.")
+    for name in table:
+        if name not in known:
+            raise ValueError(f"{what} has no {name!r}: use {', '.join(known)}.")
+
+
+def _table(mapping: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    table: object = mapping.get(name, {})
+    if not is_mapping(table):
+        raise ValueError(f"{name!r} is {table!r}: use a table.")
+    return table
+
+
+def _code(name: str, table: Mapping[str, Any]) -> ErrorCode:
+    _check_names(f"The code {name!r}", table, ("status", "description", "retryable", "retry_after"))
+    try:
+        return ErrorCode(name, **table)
+    except TypeError as missing:
+        raise ValueError(f"The code {name!r} needs a status and a description.") from missing
+
+
+def _challenge(table: Mapping[str, Any]) -> Challenge:
+    _check_names("A challenge", table, ("scheme", "parameters"))
+    return Challenge(table.get("scheme", ""), table.get("parameters", {}))
+
+
+def _imported(name: str) -> type[Exception]:
+    try:
+        return checked_exception(pkgutil.resolve_name(name))
+    except (ImportError, AttributeError, ValueError) as failure:
+        raise ValueError(
+            f"The exception {name!r} can't be imported ({failure}): use its dotted name, such as "
+            "'sqlalchemy.exc.IntegrityError'."
+        ) from failure
+
+
+def _integer(status: object) -> int:
+    try:
+        return int(str(status))
+    except ValueError:
+        raise ValueError(f"The status {status!r} is not usable: use an integer.") from None

@@ -1,0 +1,119 @@
+"""Exception handlers for Starlette: inside an application, where exceptions are still known."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import Any, Final, cast
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.middleware.exceptions import ExceptionMiddleware
+from starlette.requests import HTTPConnection
+from starlette.routing import Router
+from starlette.types import ASGIApp, ExceptionHandler, Receive, Scope, Send
+
+from authpi_errors._exceptions import AuthPIError
+from authpi_errors._messages import answer
+from authpi_errors._registry import ErrorRegistry
+from authpi_errors._rendering import ErrorResponse, render
+from authpi_errors._sending import send_all
+from authpi_errors._validation import is_request_validation_error
+
+__all__ = ["Handler", "add_handlers", "logger", "report"]
+
+logger: Final = logging.getLogger("authpi_errors")
+
+# Starlette's handler for an HTTPException is a method of this class.
+_STARLETTE: Final = ExceptionMiddleware(Router())
+
+
+class Handler:
+    """Answers the exceptions that the registry expects, as a Starlette exception handler.
+
+    Args:
+        registry: What the exceptions mean.
+        default: The handler whose place this one takes. It still answers an `HTTPException` that
+            is no error, such as a redirect.
+        notice: Called before each answer.
+    """
+
+    def __init__(
+        self,
+        registry: ErrorRegistry,
+        default: Callable[[Any, Exception], Awaitable[ASGIApp]],
+        notice: Callable[[], None] | None = None,
+    ) -> None:
+        self.registry = registry
+        self._default = default
+        self.notice = notice
+
+    async def __call__(self, connection: HTTPConnection, exc: Exception) -> ASGIApp:
+        """Give an ASGI application that answers `exc`; raise it again if that is not for here."""
+        if self.notice is not None:
+            self.notice()
+        scope: Scope = connection.scope
+        error = self.registry.find(exc)
+        if scope["type"] != "http" or (error is None and not _is_no_error(exc)):
+            # The boundary answers what nobody expected, and knows how far a WebSocket has come.
+            raise exc
+        if error is None:
+            return await self._default(connection, exc)
+        response = render(error, self.registry, method=scope["method"])
+        report(response, exc)
+        return partial(_respond, response)
+
+
+def _is_no_error(exc: Exception) -> bool:
+    """Say whether an exception is an `HTTPException` with a status that is not an error."""
+    status: object = getattr(exc, "status_code", None)
+    return isinstance(exc, HTTPException) and isinstance(status, int) and 200 <= status < 400
+
+
+async def _respond(response: ErrorResponse, scope: Scope, receive: Receive, send: Send) -> None:
+    del receive
+    await send_all(answer(response, scope), send)
+
+
+def report(response: ErrorResponse, exc: Exception, *, raised_again: bool = False) -> None:
+    """Log what an answer does not say: what was left out of it, and what is behind a 5xx."""
+    if response.dropped:
+        logger.warning("Left out of %s: %s", response.code, ", ".join(response.dropped))
+    if response.status >= 500 and not raised_again:
+        logger.error("Answered %d %s", response.status, response.code, exc_info=exc)
+
+
+def add_handlers(
+    application: Starlette,
+    target: Starlette | ExceptionMiddleware,
+    registry: ErrorRegistry,
+    notice: Callable[[], None] | None = None,
+) -> None:
+    """Take the place of the framework's default exception handlers; those of the user's stay.
+
+    Args:
+        application: The application whose exception handlers are looked at.
+        target: What takes the new ones: the application itself, or, once its middleware is built,
+            the `ExceptionMiddleware` in it.
+        registry: What the exceptions mean.
+        notice: See `Handler`.
+    """
+    present = application.exception_handlers
+    default: Any = present.get(HTTPException)
+    handler = Handler(
+        registry, default if _is_default(default) else _STARLETTE.http_exception, notice
+    )
+    # Starlette asks a handler for a response, and of that only to be an ASGI application.
+    starlette_handler = cast("ExceptionHandler", handler)
+    ours = [HTTPException, AuthPIError, *registry.exceptions]
+    ours += [key for key in present if isinstance(key, type) and is_request_validation_error(key)]
+    for key in ours:
+        # One for Exception would run in Starlette's outermost middleware, outside all others.
+        if key is not Exception and (key not in present or _is_default(present[key])):
+            target.add_exception_handler(key, starlette_handler)
+
+
+def _is_default(handler: object) -> bool:
+    """Say whether a handler is one that FastAPI sets by itself."""
+    return getattr(handler, "__module__", None) == "fastapi.exception_handlers"

@@ -1,0 +1,187 @@
+"""Header fields: what goes into them safely, and what the contract's fields look like.
+
+Nothing here raises on account of a value: what can't stand in a header gives `None`, and whoever
+asked leaves it out.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
+from typing import Final
+
+__all__ = ["Challenge", "Header", "delay_seconds", "encode", "entity_tag", "media_types"]
+
+Header = tuple[bytes, bytes]
+"""A field as ASGI has it: the name in lower case, the value."""
+
+# RFC 9110, 5.6.2 (token) and 5.5 (field-value: no control character but the tab).
+_TOKEN: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_FIELD_VALUE: Final = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
+# RFC 9110, 8.8.3: an entity tag, and the characters in its quotes.
+_ENTITY_TAG: Final = re.compile(r'(?:W/)?"[\x21\x23-\x7e\x80-\xff]*"')
+_OPAQUE_TAG: Final = re.compile(r"[\x21\x23-\x7e\x80-\xff]+")
+_MEDIA_RANGE: Final = re.compile(rf"{_TOKEN.pattern}/{_TOKEN.pattern}[\t\x20-\x7e]*")
+# RFC 6750, 3: what `error_description`, `error` and `scope` must not contain.
+_NOT_IN_BEARER: Final = re.compile(r"[^\x20\x21\x23-\x5b\x5d-\x7e]")
+_NOT_IN_QUOTES: Final = re.compile(r"[^\t\x20-\x7e\x80-\xff]")
+_BEARER_PARAMETERS: Final = frozenset({"error", "error_description", "scope"})
+# Proxies refuse a field of some kilobytes, and with it the whole response.
+_LONGEST_DESCRIPTION: Final = 400
+# RFC 9111, 1.2.2: recipients need not count further than this.
+_LONGEST_DELAY: Final = 2**31 - 1
+
+
+def encode(name: object, value: object) -> Header | None:
+    """Make an ASGI header of a name and a value, or `None` if they can't be sent.
+
+    The name may be `str` or `bytes`; the value a number too, as in `{"Retry-After": 5}`.
+    """
+    name_text = _text(name)
+    value_text = _text(value)
+    if name_text is None or value_text is None:
+        return None
+    # White space around a value is not part of it: RFC 9110, 5.5.
+    value_text = value_text.strip(" \t")
+    if not _TOKEN.fullmatch(name_text) or not _FIELD_VALUE.fullmatch(value_text):
+        return None
+    return name_text.lower().encode("latin-1"), value_text.encode("latin-1")
+
+
+def _text(part: object) -> str | None:
+    if isinstance(part, str):
+        return str(part)
+    if isinstance(part, bytes):
+        return part.decode("latin-1")
+    if isinstance(part, int | float):
+        return str(part)
+    return None
+
+
+def delay_seconds(value: object) -> int | None:
+    """Turn a delay into the whole seconds of `Retry-After` (RFC 9110, 10.2.3), rounded up.
+
+    Args:
+        value: Seconds as a number or as digits, a `timedelta`, or an HTTP-date.
+
+    Returns:
+        Seconds from 0 to 2147483647; `None` if the value is no such delay: negative, infinite, not
+        a number, or something else. A date that has passed is 0.
+    """
+    if isinstance(value, str):
+        return _digits(value.strip()) if value.strip().isdecimal() else _seconds_until(value)
+    if isinstance(value, timedelta):
+        value = value.total_seconds()
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    if not 0 <= value <= _LONGEST_DELAY:
+        return None
+    return math.ceil(value)
+
+
+def _digits(value: str) -> int | None:
+    # Converting thousands of digits is an error, and none of them is a delay.
+    return delay_seconds(int(value)) if len(value) <= 20 else None
+
+
+def _seconds_until(date: str) -> int | None:
+    try:
+        moment = parsedate_to_datetime(date)
+        if moment.tzinfo is None:
+            moment = moment.replace(tzinfo=UTC)
+        seconds = (moment - datetime.now(UTC)).total_seconds()
+    except (ValueError, OverflowError):
+        return None
+    return delay_seconds(max(seconds, 0))
+
+
+def entity_tag(value: object) -> str | None:
+    """Give an entity tag as it stands in `ETag` (RFC 9110, 8.8.3), or `None` if it is none.
+
+    An opaque value without its quotes gets them.
+    """
+    text = str(value).strip()
+    if _ENTITY_TAG.fullmatch(text):
+        return text
+    return f'"{text}"' if _OPAQUE_TAG.fullmatch(text) else None
+
+
+def media_types(values: Iterable[str]) -> str:
+    """Join those of the values that are media types, for `Accept` (RFC 9110, 12.5.1)."""
+    return ", ".join(value for value in values if _MEDIA_RANGE.fullmatch(value))
+
+
+@dataclass(frozen=True, slots=True)
+class Challenge:
+    """One challenge of `WWW-Authenticate`: RFC 9110, 11.6.1.
+
+    Attributes:
+        scheme: The authentication scheme, such as `"Bearer"` or `"Basic"`.
+        parameters: Its parameters by name, such as `realm`, or `resource_metadata` of RFC 9728.
+            Values are quoted as they are sent; characters that can't be are replaced.
+
+    Raises:
+        ValueError: The scheme or the name of a parameter is not a token (RFC 9110, 5.6.2), or a
+            value is not a string.
+
+    Example:
+        >>> str(Challenge("Bearer", {"realm": "core"}))
+        'Bearer realm="core"'
+    """
+
+    scheme: str
+    parameters: Mapping[str, str] = field(default_factory=dict[str, str])
+
+    def __post_init__(self) -> None:
+        """Refuse what would not be a challenge."""
+        for token in (self.scheme, *self.parameters):
+            if not isinstance(token, str) or not _TOKEN.fullmatch(token):
+                raise ValueError(
+                    f"{token!r} in a challenge is not a token: use letters, digits and hyphens, "
+                    "as in Challenge('Bearer', {'realm': 'core'})."
+                )
+        for name, value in self.parameters.items():
+            if not isinstance(value, str):
+                raise ValueError(
+                    f"The parameter {name!r} of a {self.scheme} challenge is {value!r}: use a "
+                    "string."
+                )
+        object.__setattr__(self, "parameters", dict(self.parameters))
+
+    def __hash__(self) -> int:
+        """Hash by value: the parameters are not changed after construction."""
+        return hash((self.scheme, *self.parameters.items()))
+
+    @property
+    def takes_tokens(self) -> bool:
+        """Whether the scheme says `error` and `scope` as RFC 6750 does (DPoP: RFC 9449, 7.1)."""
+        return self.scheme.lower() in ("bearer", "dpop")
+
+    def with_parameters(self, parameters: Mapping[str, str]) -> Challenge:
+        """Give this challenge with parameters added; those that it has already stay."""
+        return Challenge(self.scheme, {**parameters, **self.parameters})
+
+    def __str__(self) -> str:
+        """Write the challenge as it is sent."""
+        parameters = ", ".join(
+            f'{name}="{_quotable(name, value)}"' for name, value in self.parameters.items()
+        )
+        return f"{self.scheme} {parameters}" if parameters else self.scheme
+
+
+def _quotable(name: str, value: str) -> str:
+    """Make a value fit for its quotes: RFC 9110, 5.6.4, and RFC 6750, 3 for its parameters."""
+    if name in _BEARER_PARAMETERS:
+        value = value.replace('"', "'").replace("\\", "/")
+        value = _NOT_IN_BEARER.sub(_substitute, value)
+        return value[:_LONGEST_DESCRIPTION] if name == "error_description" else value
+    value = _NOT_IN_QUOTES.sub(_substitute, value)
+    return value.replace("\\", "\\\\").replace('"', '\\"')
+
+
+def _substitute(character: re.Match[str]) -> str:
+    return " " if character.group().isspace() else "?"

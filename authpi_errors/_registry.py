@@ -1,0 +1,316 @@
+"""Any exception becomes an `AuthPIError`: by its type, its status, or what it is a group of."""
+
+from __future__ import annotations
+
+import difflib
+import traceback
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import replace
+from types import MappingProxyType
+from typing import Any, Final, TypeGuard
+
+from starlette.exceptions import HTTPException
+
+from authpi_errors._configuration import (
+    checked_challenges,
+    checked_exception,
+    codes_by_name,
+    collect,
+    parse,
+)
+from authpi_errors._exceptions import AuthPIError, ServerError, error_with
+from authpi_errors._headers import Challenge
+from authpi_errors._http_exceptions import http_error
+from authpi_errors._validation import is_request_validation_error, validation_error
+from authpi_errors.codes import CODES, ErrorCode, fallback, is_error_status
+
+__all__ = ["ErrorRegistry", "Target"]
+
+Target = str | type[AuthPIError] | Callable[[Any], AuthPIError]
+"""What an exception maps to: a code's name, an error's class, or a function of the exception."""
+
+# What answers an exception: its error, or None. An application's functions can give anything.
+_Decision = Callable[[Any], object]
+_BEARER: Final = (Challenge("Bearer"),)
+# Applications can make exception types without end; the registry does not keep them all alive.
+_MOST_DECISIONS: Final = 1024
+
+
+class ErrorRegistry:
+    """Which exception and which status means which code. Immutable; share it.
+
+    Args:
+        codes: Codes to add, or to put in the place of AuthPI's of the same name.
+        exceptions: Exception types, each with the name of a code, a class of errors (made without
+            arguments, so that no text of the exception gets out), or a function that is given the
+            exception and returns the error. A type stands for its subclasses too; the nearest in
+            the exception's MRO decides.
+        statuses: HTTP statuses, 400 to 599, each with the name of the code that it means when
+            something, such as an `HTTPException`, has a status only.
+        challenges: What `WWW-Authenticate` offers on a 401 that has no challenges of its own:
+            `Bearer`, unless given.
+
+    Raises:
+        ValueError: Something given is not usable, or contradicts itself; the message says what to
+            change.
+
+    Example:
+        >>> registry = ErrorRegistry(
+        ...     codes=[ErrorCode("quota_exhausted", 402, "The plan's quota is used up.")],
+        ...     exceptions={LookupError: "not_found"},
+        ...     statuses={402: "quota_exhausted"},
+        ... )
+        >>> registry.resolve(KeyError("x")).code.value
+        'not_found'
+    """
+
+    __slots__ = (
+        "_all_codes",
+        "_challenges",
+        "_codes",
+        "_decisions",
+        "_exceptions",
+        "_statuses",
+        "_targets",
+    )
+
+    def __init__(
+        self,
+        *,
+        codes: Iterable[ErrorCode] = (),
+        exceptions: Mapping[type[Exception], Target] | None = None,
+        statuses: Mapping[int, str] | None = None,
+        challenges: Iterable[Challenge] | None = None,
+    ) -> None:
+        self._codes = codes_by_name(codes)
+        self._all_codes = MappingProxyType({**CODES, **self._codes})
+        self._exceptions = dict(exceptions or {})
+        self._statuses = dict(statuses or {})
+        self._challenges = None if challenges is None else checked_challenges(challenges)
+        for status, name in self._statuses.items():
+            self._check_status(status, name)
+        self._targets: dict[type, _Decision] = {
+            AuthPIError: _itself,
+            HTTPException: self._from_http_exception,
+        }
+        for exception, target in self._exceptions.items():
+            self._targets[checked_exception(exception)] = self._decision(exception, target)
+        self._decisions: dict[type, _Decision] = {}
+
+    @classmethod
+    def from_mapping(cls, mapping: Mapping[str, Any]) -> ErrorRegistry:
+        """Make a registry of what a TOML or JSON file holds.
+
+        Args:
+            mapping: Up to four members. `codes`: a table of tables by name, each with `status`,
+                `description`, and perhaps `retryable` and `retry_after`. `exceptions`: the dotted
+                names of exception types, which are imported, with the names of codes. `statuses`:
+                statuses, as strings or integers, with the names of codes. `challenges`: a list of
+                tables, each with `scheme` and perhaps `parameters`.
+
+        Raises:
+            ValueError: As for the class, and for a member that has no meaning here.
+
+        Example:
+            >>> registry = ErrorRegistry.from_mapping(
+            ...     {
+            ...         "codes": {"quota_exhausted": {"status": 402, "description": "Used up."}},
+            ...         "exceptions": {"builtins.LookupError": "not_found"},
+            ...         "statuses": {"402": "quota_exhausted"},
+            ...     }
+            ... )
+            >>> registry.code_for(402).value
+            'quota_exhausted'
+        """
+        return cls(**parse(mapping))
+
+    @property
+    def codes(self) -> Mapping[str, ErrorCode]:
+        """All codes by name: AuthPI's eleven, and those of the application."""
+        return self._all_codes
+
+    @property
+    def exceptions(self) -> Mapping[type[Exception], Target]:
+        """The exception types that were given, with what each means."""
+        return MappingProxyType(self._exceptions)
+
+    @property
+    def statuses(self) -> Mapping[int, str]:
+        """The statuses that were given, each with the name of its code."""
+        return MappingProxyType(self._statuses)
+
+    @property
+    def challenges(self) -> tuple[Challenge, ...]:
+        """What `WWW-Authenticate` offers on a 401 that has no challenges of its own."""
+        return _BEARER if self._challenges is None else self._challenges
+
+    def code_for(self, status: int) -> ErrorCode:
+        """Give the code of a status, 400 to 599, that came without a code."""
+        name = self._statuses.get(status)
+        if name is not None:
+            code = self.codes[name]
+            return code if code.status == status else replace(code, status=status)
+        code = fallback(status)
+        replaced = self._codes.get(code.value, code)
+        return replaced if replaced.status == status else code
+
+    def code_of(self, error: AuthPIError) -> ErrorCode:
+        """Give the code of an error, as this registry has it."""
+        code: object = error.code
+        if isinstance(code, ErrorCode) and code is not AuthPIError.code:
+            # One that was set on the error itself is final.
+            own = code is type(error).code
+            return self._codes.get(code.value, code) if own else code
+        if type(error) is AuthPIError or not isinstance(code, ErrorCode):
+            status = error.status
+            return self.code_for(status if is_error_status(status) and status else 500)
+        return self._codes.get(code.value, code)
+
+    def resolve(self, exc: BaseException) -> AuthPIError:
+        """Give the error that answers `exc`: `ServerError` where nothing better is known."""
+        return self.find(exc) or ServerError()
+
+    def find(self, exc: BaseException) -> AuthPIError | None:
+        """Give the error that answers `exc`, or `None` if nobody expected it.
+
+        An exception group is expected if all that it holds is; the first answers. If a function of
+        `exceptions` fails, the exception is not expected, and gets a note that says why.
+        """
+        if _is_group(exc) and self._decision_for(type(exc)) is _unexpected:
+            errors = [self._find_single(leaf) for leaf in _leaves(exc)]
+            return None if None in errors else errors[0]
+        return self._find_single(exc)
+
+    def _find_single(self, exc: BaseException) -> AuthPIError | None:
+        try:
+            error = self._decision_for(type(exc))(exc)
+        except Exception as failure:
+            reason = "".join(traceback.format_exception_only(failure)).strip()
+            _note(exc, f"authpi_errors could not map this exception: {reason}")
+            return None
+        if error is None or isinstance(error, AuthPIError):
+            return error
+        kind = type(error).__qualname__
+        _note(exc, f"authpi_errors could not map this exception: got {kind}, not an AuthPIError")
+        return None
+
+    def _decision_for(self, cls: type) -> _Decision:
+        decision = self._decisions.get(cls)
+        if decision is None:
+            decision = self._decide(cls)
+            if len(self._decisions) >= _MOST_DECISIONS:
+                self._decisions.clear()
+            self._decisions[cls] = decision
+        return decision
+
+    def _decide(self, cls: type) -> _Decision:
+        for base in cls.__mro__:
+            if base in self._targets:
+                return self._targets[base]
+            if is_request_validation_error(base):
+                return validation_error
+        return _unexpected
+
+    def _from_http_exception(self, exc: HTTPException) -> AuthPIError | None:
+        return http_error(exc, self.codes, self.code_for)
+
+    def _decision(self, exception: type[Exception], target: Target) -> _Decision:
+        """Turn a target into a function of the exception, or say what is wrong with it."""
+        name = getattr(exception, "__qualname__", exception)
+        if isinstance(target, str):
+            code = self._named_code(f"The exception {name}", target)
+            return lambda _: error_with(code)
+        if isinstance(target, type) and issubclass(target, AuthPIError):
+            return _made_without_arguments(name, target)
+        if isinstance(target, type) or not callable(target):
+            raise ValueError(
+                f"The exception {name} maps to {target!r}: use the name of a code, a subclass of "
+                "AuthPIError, or a function that takes the exception and returns an AuthPIError."
+            )
+        return target
+
+    def _check_status(self, status: int, name: str) -> None:
+        if not is_error_status(status):
+            raise ValueError(f"The status {status!r} is not usable: use an integer, 400 to 599.")
+        self._named_code(f"The status {status}", name)
+
+    def _named_code(self, what: str, name: str) -> ErrorCode:
+        codes = self.codes
+        if name not in codes:
+            near = difflib.get_close_matches(str(name), codes, 1) or sorted(codes)
+            raise ValueError(
+                f"{what} maps to the code {name!r}, which is unknown: use one such as "
+                f"{near[0]!r}, or add it to `codes`."
+            )
+        return codes[name]
+
+    def __or__(self, other: ErrorRegistry) -> ErrorRegistry:
+        """Merge two registries.
+
+        Raises:
+            ValueError: They give the same code, exception type, status or challenges different
+                meanings.
+        """
+        if not isinstance(other, ErrorRegistry):
+            return NotImplemented
+        challenges = self._challenges if other._challenges is None else other._challenges
+        if self._challenges is not None and challenges != self._challenges:
+            raise ValueError(
+                f"Two registries offer different challenges, {self._challenges!r} and "
+                f"{challenges!r}: give them in one of the two."
+            )
+        return ErrorRegistry(
+            codes=(*self._codes.values(), *other._codes.values()),
+            exceptions=collect(
+                "exception type", (*self._exceptions.items(), *other._exceptions.items())
+            ),
+            statuses=collect("status", (*self._statuses.items(), *other._statuses.items())),
+            challenges=challenges,
+        )
+
+    def __repr__(self) -> str:
+        """Show what was given."""
+        return (
+            f"ErrorRegistry(codes={list(self._codes.values())!r}, exceptions={self._exceptions!r}, "
+            f"statuses={self._statuses!r}, challenges={self._challenges!r})"
+        )
+
+
+def _itself(exc: AuthPIError) -> AuthPIError:
+    return exc
+
+
+def _unexpected(exc: BaseException) -> None:
+    del exc
+
+
+def _made_without_arguments(name: object, target: type[AuthPIError]) -> _Decision:
+    try:
+        target()
+    except Exception as failure:
+        raise ValueError(
+            f"The exception {name} maps to {target.__qualname__}, which can't be made without "
+            f"arguments ({failure}): map to a function that makes it."
+        ) from failure
+    return lambda _: target()
+
+
+def _is_group(exc: BaseException) -> TypeGuard[BaseExceptionGroup[BaseException]]:
+    return isinstance(exc, BaseExceptionGroup)
+
+
+def _leaves(group: BaseExceptionGroup[BaseException]) -> Iterator[BaseException]:
+    """Walk through a group, depth first, however deep it is."""
+    waiting: list[BaseException] = [group]
+    while waiting:
+        exc = waiting.pop()
+        if _is_group(exc):
+            waiting.extend(reversed(exc.exceptions))
+        else:
+            yield exc
+
+
+def _note(exc: BaseException, text: str) -> None:
+    with suppress(Exception):
+        exc.add_note(text)

@@ -1,0 +1,122 @@
+"""FastAPI's validation errors as `invalid_request` with `fields`.
+
+Works on what the error says of itself, without importing FastAPI or pydantic. No input value gets
+out: neither `input` nor `ctx`, nor a message that was made of the input or by an application's own
+validator.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, TypeGuard
+
+from authpi_errors._exceptions import AuthPIError, FieldError, InvalidRequestError
+
+__all__ = ["is_list", "is_mapping", "is_request_validation_error", "validation_error"]
+
+MOST_FIELDS: Final = 100
+"""How many fields an answer names. A request can have any number wrong."""
+
+_LONGEST_PATH: Final = 200
+
+# Kinds of pydantic's whose message consists of what the schema says, and of nothing else.
+_SAFE_KINDS: Final = frozenset(
+    """
+    missing extra_forbidden json_type none_required
+    bool_type bool_parsing int_type int_parsing int_parsing_size int_from_float
+    float_type float_parsing finite_number multiple_of
+    greater_than greater_than_equal less_than less_than_equal
+    string_type string_sub_type string_unicode string_pattern_mismatch
+    string_too_short string_too_long too_short bytes_type bytes_too_short bytes_too_long
+    dict_type list_type tuple_type set_type frozen_set_type iterable_type mapping_type
+    model_type model_attributes_type dataclass_type dataclass_exact_type
+    literal_error enum date_type date_parsing date_from_datetime_inexact date_past date_future
+    time_type time_parsing datetime_type datetime_parsing datetime_object_invalid
+    datetime_past datetime_future timezone_naive timezone_aware
+    time_delta_type time_delta_parsing is_instance_of is_subclass_of callable_type
+    decimal_type decimal_parsing decimal_max_digits decimal_max_places decimal_whole_digits
+    uuid_type uuid_version url_type url_too_long url_scheme
+    """.split()
+)
+# What those say instead that would echo the input.
+_MESSAGES: Final = {
+    "uuid_parsing": "Input should be a valid UUID",
+    "url_parsing": "Input should be a valid URL",
+    "url_syntax_violation": "Input should be a valid URL",
+    "date_from_datetime_parsing": "Input should be a valid date",
+    "union_tag_invalid": "Input should have one of the tags that are expected here",
+    "union_tag_not_found": "Input should have a tag that says what it is",
+}
+_DEFAULT_MESSAGE: Final = "The value is not valid here"
+_DEFAULT_KIND: Final = "invalid"
+
+
+def is_mapping(value: object) -> TypeGuard[Mapping[Any, Any]]:
+    """Say whether a value from outside is a mapping."""
+    return isinstance(value, Mapping)
+
+
+def is_list(value: object) -> TypeGuard[Sequence[Any]]:
+    """Say whether a value from outside is a list or a tuple."""
+    return isinstance(value, list | tuple)
+
+
+def is_request_validation_error(cls: type) -> bool:
+    """Say whether `cls` is FastAPI's `RequestValidationError`."""
+    return cls.__module__ == "fastapi.exceptions" and cls.__name__ == "RequestValidationError"
+
+
+def validation_error(exc: BaseException) -> AuthPIError:
+    """Turn FastAPI's `RequestValidationError` into `InvalidRequestError` with its `fields`."""
+    errors = _errors_of(exc)
+    fields = [field_error(error) for error in errors[:MOST_FIELDS]]
+    return InvalidRequestError(_describe(len(errors)), fields=fields)
+
+
+def _errors_of(exc: BaseException) -> Sequence[object]:
+    errors = getattr(exc, "errors", None)
+    found: object = errors() if callable(errors) else ()
+    return found if is_list(found) else ()
+
+
+def _describe(count: int) -> str:
+    if count > MOST_FIELDS:
+        return (
+            f"The request is not valid: {count} fields are wrong. The first {MOST_FIELDS} are "
+            "listed; correct them and send it again to see the others."
+        )
+    return "The request is not valid. Correct what `fields` lists and send it again."
+
+
+def field_error(error: object) -> FieldError:
+    """Turn one of pydantic's error records, a mapping with `loc`, `type` and `msg`."""
+    if not is_mapping(error):
+        return FieldError("", _DEFAULT_KIND, _DEFAULT_MESSAGE)
+    kind = error.get("type")
+    kind = kind if isinstance(kind, str) and kind else _DEFAULT_KIND
+    location: object = error.get("loc")
+    location = location if is_list(location) else ()
+    if kind == "json_invalid":
+        return _malformed_json(location)
+    return FieldError(_path(location), kind, _message(kind, error.get("msg")))
+
+
+def _message(kind: str, message: object) -> str:
+    if kind in _SAFE_KINDS and isinstance(message, str):
+        return message
+    return _MESSAGES.get(kind, _DEFAULT_MESSAGE)
+
+
+def _path(location: Sequence[object]) -> str:
+    """Write a location as a path: the body's fields by name, others behind their place."""
+    place, *names = location or ("",)
+    if place != "body" or not names:
+        names = [place, *names]
+    return ".".join(str(name) for name in names if isinstance(name, str | int))[:_LONGEST_PATH]
+
+
+def _malformed_json(location: Sequence[object]) -> FieldError:
+    """FastAPI gives the position of the mistake as the second part of the location."""
+    position = location[1] if len(location) > 1 and isinstance(location[1], int) else None
+    where = "" if position is None else f" at character {position}"
+    return FieldError("body", "json_invalid", f"The body is not valid JSON{where}")

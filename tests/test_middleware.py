@@ -1,0 +1,436 @@
+"""The boundary in raw ASGI: what it sends, and what it leaves alone."""
+
+import logging
+from collections.abc import Iterable, MutableMapping
+from typing import Any
+
+import pytest
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.middleware.exceptions import ExceptionMiddleware
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import PlainTextResponse, Response
+from starlette.routing import Route, WebSocketRoute
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.websockets import WebSocket, WebSocketDisconnect
+
+from authpi_errors import (
+    AccessDeniedError,
+    ErrorMiddleware,
+    ErrorRegistry,
+    NotFoundError,
+    ServerError,
+)
+
+START: Message = {"type": "http.response.start", "status": 200, "headers": []}
+BODY: Message = {"type": "http.response.body", "body": b"fine"}
+
+
+def scope_of(kind: str = "http", **parts: Any) -> Scope:
+    scope: Scope = {"type": kind, "path": "/", "headers": [], "extensions": {}}
+    if kind == "http":
+        scope["method"] = "GET"
+    return {**scope, **parts}
+
+
+async def sent_by(app: ASGIApp, scope: Scope | None = None) -> list[Message]:
+    """Run one connection; give what was sent, even if the application raises."""
+    messages, failure = await outcome(app, scope)
+    if failure is not None:
+        raise failure
+    return messages
+
+
+async def outcome(
+    app: ASGIApp, scope: Scope | None = None
+) -> tuple[list[Message], BaseException | None]:
+    messages: list[Message] = []
+
+    async def receive() -> Message:
+        return {"type": "websocket.connect"}
+
+    async def send(message: Message) -> None:
+        messages.append(message)
+
+    try:
+        await app(scope or scope_of(), receive, send)
+    except BaseException as exc:
+        return messages, exc
+    return messages, None
+
+
+def raising(exc: BaseException, *before: Message) -> ASGIApp:
+    """An application that sends some messages and then raises."""
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        for message in before:
+            await send(message)
+        raise exc
+
+    return app
+
+
+def kinds(messages: Iterable[Message]) -> list[str]:
+    return [message["type"] for message in messages]
+
+
+PLAIN_500 = (
+    {
+        "type": "http.response.start",
+        "status": 500,
+        "headers": [(b"content-type", b"text/plain; charset=utf-8")],
+    },
+    {"type": "http.response.body", "body": b"Internal Server Error"},
+)
+
+
+async def test_an_expected_error_is_answered_and_goes_no_further() -> None:
+    start, body = await sent_by(ErrorMiddleware(raising(NotFoundError())))
+    assert start["status"] == 404
+    assert b'"not_found"' in body["body"]
+
+
+async def test_an_unexpected_exception_is_answered_and_raised_again() -> None:
+    cause = RuntimeError("secret")
+    messages, failure = await outcome(ErrorMiddleware(raising(cause)))
+    assert failure is cause
+    assert [messages[0]["status"], b"secret" in messages[1]["body"]] == [500, False]
+
+
+async def test_the_same_objects_pass_when_all_goes_well() -> None:
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await send(START)
+        await send(BODY)
+
+    start, body = await sent_by(ErrorMiddleware(app))
+    assert start is START
+    assert body is BODY
+
+
+async def test_lifespan_passes_through_as_it_is() -> None:
+    seen: list[object] = []
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        seen.extend([scope, receive, send])
+
+    async def receive() -> Message:
+        return {}
+
+    async def send(message: Message) -> None: ...
+
+    scope = {"type": "lifespan"}
+    await ErrorMiddleware(app)(scope, receive, send)
+    assert seen == [scope, receive, send]
+
+
+async def test_an_error_in_lifespan_is_not_answered() -> None:
+    cause = RuntimeError("no database")
+    messages, failure = await outcome(ErrorMiddleware(raising(cause)), {"type": "lifespan"})
+    assert (messages, failure) == ([], cause)
+
+
+@pytest.mark.parametrize("error", [NotFoundError(), RuntimeError()], ids=["expected", "unexpected"])
+async def test_once_the_response_has_started_nothing_more_is_sent(error: Exception) -> None:
+    messages, failure = await outcome(ErrorMiddleware(raising(error, START)))
+    assert (messages, failure) == ([START], error)
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), SystemExit()], ids=["interrupt", "exit"])
+async def test_what_ends_the_process_passes(error: BaseException) -> None:
+    messages, failure = await outcome(ErrorMiddleware(raising(error)))
+    assert (messages, failure) == ([], error)
+
+
+async def test_a_client_that_has_gone_is_not_answered() -> None:
+    gone = ClientDisconnect()
+    messages, failure = await outcome(ErrorMiddleware(raising(gone)))
+    assert (messages, failure) == ([], gone)
+
+
+async def test_a_plain_500_gives_way_to_the_exception_behind_it() -> None:
+    messages = await sent_by(ErrorMiddleware(raising(NotFoundError(), *PLAIN_500)))
+    assert [message.get("status") for message in messages] == [404, None]
+
+
+async def test_a_plain_500_without_an_exception_is_sent_in_the_end() -> None:
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        for message in PLAIN_500:
+            await send(message)
+
+    assert await sent_by(ErrorMiddleware(app)) == list(PLAIN_500)
+
+
+async def test_a_500_of_another_kind_is_not_held_back() -> None:
+    start = {
+        "type": "http.response.start",
+        "status": 500,
+        "headers": iter([(b"Content-Type", b"text/html")]),
+    }
+    cause = NotFoundError()
+    messages, failure = await outcome(ErrorMiddleware(raising(cause, start)))
+    assert failure is cause
+    assert messages[0]["headers"] == [(b"Content-Type", b"text/html")]
+
+
+async def test_a_500_without_headers_is_not_held_back() -> None:
+    start = {"type": "http.response.start", "status": 500}
+    cause = NotFoundError()
+    messages, failure = await outcome(ErrorMiddleware(raising(cause, start)))
+    assert (kinds(messages), failure) == (["http.response.start"], cause)
+
+
+async def test_a_long_plain_500_is_not_held_back_for_ever() -> None:
+    more = [{"type": "http.response.body", "body": b"x", "more_body": True}] * 100
+    cause = NotFoundError()
+    messages, failure = await outcome(ErrorMiddleware(raising(cause, PLAIN_500[0], *more)))
+    assert (len(messages), failure) == (101, cause)
+
+
+async def test_informational_messages_do_not_start_the_response() -> None:
+    hint: Message = {"type": "http.response.early_hint", "links": []}
+    messages = await sent_by(ErrorMiddleware(raising(NotFoundError(), hint)))
+    assert kinds(messages) == [hint["type"], "http.response.start", "http.response.body"]
+
+
+async def test_what_could_not_be_sent_is_named_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    error = NotFoundError(extra={"secret": object()})
+    with caplog.at_level(logging.WARNING, "authpi_errors"):
+        await sent_by(ErrorMiddleware(raising(error)))
+    assert caplog.messages == ["Left out of not_found: extra 'secret'"]
+
+
+async def test_a_server_error_that_is_raised_on_purpose_is_in_the_log(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    error = ServerError(status=503, retry_after=5)
+    with caplog.at_level(logging.WARNING, "authpi_errors"):
+        await sent_by(ErrorMiddleware(raising(error)))
+    (record,) = caplog.records
+    assert record.getMessage() == "Answered 503 server_error"
+    assert record.exc_info is not None
+    assert record.exc_info[1] is error
+
+
+async def test_what_is_raised_again_is_left_for_the_server_to_log(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    with caplog.at_level(logging.DEBUG, "authpi_errors"):
+        await outcome(ErrorMiddleware(raising(RuntimeError())))
+    assert caplog.records == []
+
+
+async def test_an_exception_that_takes_no_notes_is_answered_all_the_same() -> None:
+    class StubbornError(Exception):
+        def add_note(self, note: str, /) -> None:
+            raise TypeError
+
+    messages, failure = await outcome(ErrorMiddleware(raising(StubbornError())))
+    assert isinstance(failure, StubbornError)
+    assert messages[0]["status"] == 500
+
+
+async def test_headers_are_fresh_for_each_response() -> None:
+    app = ErrorMiddleware(raising(NotFoundError()))
+    first = (await sent_by(app))[0]["headers"]
+    first.append((b"x-added-outside", b"1"))
+    second = (await sent_by(app))[0]["headers"]
+    assert (b"x-added-outside", b"1") not in second
+
+
+async def test_an_exception_group_of_expected_errors_is_answered_by_the_first() -> None:
+    group = ExceptionGroup("tasks", [AccessDeniedError(), NotFoundError()])
+    start, _ = await sent_by(ErrorMiddleware(raising(group)))
+    assert start["status"] == 403
+
+
+DENIAL: dict[str, Any] = {"websocket.http.response": {}}
+
+
+async def test_a_websocket_is_denied_with_the_http_response_where_the_server_can() -> None:
+    messages = await sent_by(
+        ErrorMiddleware(raising(AccessDeniedError())), scope_of("websocket", extensions=DENIAL)
+    )
+    assert kinds(messages) == ["websocket.http.response.start", "websocket.http.response.body"]
+    assert messages[0]["status"] == 403
+
+
+@pytest.mark.parametrize("extensions", [{}, None], ids=["without it", "without any"])
+async def test_a_websocket_is_closed_where_the_server_can_do_no_more(extensions: object) -> None:
+    messages = await sent_by(
+        ErrorMiddleware(raising(AccessDeniedError())),
+        scope_of("websocket", extensions=extensions),
+    )
+    assert messages == [{"type": "websocket.close", "code": 1008, "reason": "access_denied"}]
+
+
+async def test_an_accepted_websocket_is_closed() -> None:
+    accept = {"type": "websocket.accept"}
+    said = {"type": "websocket.send", "text": "hello"}
+    messages, failure = await outcome(
+        ErrorMiddleware(raising(RuntimeError(), accept, said)),
+        scope_of("websocket", extensions=DENIAL),
+    )
+    assert isinstance(failure, RuntimeError)
+    assert messages[2:] == [{"type": "websocket.close", "code": 1011, "reason": "server_error"}]
+
+
+@pytest.mark.parametrize(
+    "last",
+    [
+        {"type": "websocket.close", "code": 1000},
+        {"type": "websocket.http.response.start", "status": 403, "headers": []},
+    ],
+    ids=["closed", "denied"],
+)
+async def test_a_websocket_that_has_its_answer_gets_no_other(last: Message) -> None:
+    error = NotFoundError()
+    messages, failure = await outcome(
+        ErrorMiddleware(raising(error, last)), scope_of("websocket", extensions=DENIAL)
+    )
+    assert (messages, failure) == ([last], error)
+
+
+async def test_a_websocket_client_that_has_gone_is_not_answered() -> None:
+    gone = WebSocketDisconnect(1001)
+    messages, failure = await outcome(ErrorMiddleware(raising(gone)), scope_of("websocket"))
+    assert (messages, failure) == ([], gone)
+
+
+async def refuse(websocket: WebSocket) -> None:
+    raise HTTPException(403, "Not you.")
+
+
+async def refuse_late(websocket: WebSocket) -> None:
+    await websocket.accept()
+    raise HTTPException(403, "Not you.")
+
+
+async def refuse_later(websocket: WebSocket) -> None:
+    await websocket.accept()
+    await websocket.close()
+    raise HTTPException(403, "Not you.")
+
+
+def websocket_application() -> Starlette:
+    return Starlette(
+        routes=[
+            WebSocketRoute("/refuse", refuse),
+            WebSocketRoute("/late", refuse_late),
+            WebSocketRoute("/later", refuse_later),
+        ]
+    )
+
+
+@pytest.mark.parametrize("place", ["inside", "outside"])
+@pytest.mark.parametrize(
+    ("path", "sent"),
+    [
+        ("/refuse", ["websocket.http.response.start", "websocket.http.response.body"]),
+        ("/late", ["websocket.accept", "websocket.close"]),
+        ("/later", ["websocket.accept", "websocket.close"]),
+    ],
+)
+async def test_an_http_exception_in_a_websocket_does_not_break_the_protocol(
+    path: str, sent: list[str], place: str
+) -> None:
+    app = websocket_application()
+    ours: ASGIApp = app
+    if place == "inside":
+        app.add_middleware(ErrorMiddleware)
+    else:
+        ours = ErrorMiddleware(app)
+    messages, _ = await outcome(ours, scope_of("websocket", path=path, extensions=DENIAL))
+    assert kinds(messages) == sent
+
+
+class Passing:
+    """Middleware that keeps what is below it under the usual name."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self.app(scope, receive, send)
+
+
+class Hiding:
+    """Middleware that shows nobody what is below it."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._below = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self._below(scope, receive, send)
+
+
+async def fail(request: Request) -> Response:
+    raise HTTPException(409, "Taken.")
+
+
+def application() -> Starlette:
+    return Starlette(routes=[Route("/", fail)])
+
+
+async def test_the_application_is_found_below_other_middleware() -> None:
+    app = ErrorMiddleware(Passing(Passing(application())))
+    _, body = await sent_by(app)
+    assert b'"conflict"' in body["body"]
+
+
+async def test_the_handlers_are_found_below_other_middleware() -> None:
+    app = application()
+    app.add_middleware(Passing)
+    app.add_middleware(ErrorMiddleware)
+    _, body = await sent_by(app)
+    assert b'"conflict"' in body["body"]
+
+
+async def test_an_application_that_has_served_already_can_be_wrapped() -> None:
+    app = application()
+    await sent_by(app)
+    _, body = await sent_by(ErrorMiddleware(app))
+    assert b'"conflict"' in body["body"]
+
+
+async def test_an_application_that_can_not_be_found_keeps_its_handlers() -> None:
+    _, body = await sent_by(ErrorMiddleware(Hiding(application())))
+    assert body["body"] == b"Taken."
+
+
+async def test_exception_handling_that_is_part_of_no_application_is_left_alone() -> None:
+    app = ErrorMiddleware(ExceptionMiddleware(raising(HTTPException(409, "Taken."))))
+    _, body = await sent_by(app)
+    assert body["body"] == b"Taken."
+
+
+async def test_an_endless_chain_of_middleware_does_not_hold_up_the_request() -> None:
+    async def respond(scope: Scope, receive: Receive, send: Send) -> None:
+        await PlainTextResponse("fine")(scope, receive, send)
+
+    circle = Passing(respond)
+    vars(respond)["app"] = circle
+    _, body = await sent_by(ErrorMiddleware(circle))
+    assert body["body"] == b"fine"
+
+
+async def test_the_registry_decides_what_an_exception_means() -> None:
+    registry = ErrorRegistry(exceptions={LookupError: "not_found"})
+    start, _ = await sent_by(ErrorMiddleware(raising(KeyError()), registry=registry))
+    assert start["status"] == 404
+
+
+def test_by_default_the_codes_are_authpis_alone() -> None:
+    assert not ErrorMiddleware(raising(KeyError())).registry.exceptions
+
+
+async def test_a_connection_that_breaks_while_it_is_answered_shows_both_failures() -> None:
+    async def receive() -> Message:
+        return {}
+
+    async def send(message: MutableMapping[str, Any]) -> None:
+        raise OSError("gone")
+
+    cause = NotFoundError()
+    with pytest.raises(OSError, match="gone") as caught:
+        await ErrorMiddleware(raising(cause))(scope_of(), receive, send)
+    assert caught.value.__context__ is cause
