@@ -56,7 +56,8 @@ class FieldError:
     """What is wrong with one field of a request: an item of the body's `fields`.
 
     Attributes:
-        field: Where it is, such as `"user.email"` or `"query.limit"`.
+        field: Where it is. A field of the body by its path, such as `"user.email"` or `"items.0"`;
+            another behind its place, such as `"query.limit"` or `"header.x-request-id"`.
         code: What kind of mistake it is, for programs, such as `"missing"`.
         message: The same for a person.
     """
@@ -294,7 +295,11 @@ class NotFoundError(AuthPIError):
 
 
 class ConflictError(AuthPIError):
-    """409: conflicts with the resource's state. `retry_after` where waiting helps."""
+    """409: conflicts with the resource's state.
+
+    Where waiting helps, such as for a request that is still being processed, give `retry_after`:
+    then the error is retryable.
+    """
 
     code = codes.CONFLICT
 

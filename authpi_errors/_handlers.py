@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+import secrets
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from functools import partial
 from typing import Any, Final, cast
 
@@ -21,7 +23,7 @@ from authpi_errors._rendering import ErrorResponse, render
 from authpi_errors._sending import send_all
 from authpi_errors._validation import is_request_validation_error
 
-__all__ = ["Handler", "add_handlers", "logger", "report"]
+__all__ = ["Handler", "add_handlers", "logger", "respond_to"]
 
 logger: Final = logging.getLogger("authpi_errors")
 
@@ -60,9 +62,7 @@ class Handler:
             raise exc
         if error is None:
             return await self._default(connection, exc)
-        response = render(error, self.registry, method=scope["method"])
-        report(response, exc)
-        return partial(_respond, response)
+        return partial(_respond, respond_to(exc, error, self.registry, scope))
 
 
 def _is_no_error(exc: Exception) -> bool:
@@ -76,12 +76,38 @@ async def _respond(response: ErrorResponse, scope: Scope, receive: Receive, send
     await send_all(answer(response, scope), send)
 
 
-def report(response: ErrorResponse, exc: Exception, *, raised_again: bool = False) -> None:
-    """Log what an answer does not say: what was left out of it, and what is behind a 5xx."""
+def respond_to(
+    exc: BaseException,
+    error: AuthPIError,
+    registry: ErrorRegistry,
+    scope: Scope,
+    *,
+    raised_again: bool = False,
+) -> ErrorResponse:
+    """Render what answers an exception, and log what the answer does not say.
+
+    Args:
+        exc: The exception.
+        error: The error that it means.
+        registry: What that error's code means.
+        scope: The connection's scope.
+        raised_again: Whether the server will see and log the exception itself.
+    """
+    response = render(
+        error, registry, method=scope.get("method", "GET"), make_reference=_make_reference
+    )
     if response.dropped:
         logger.warning("Left out of %s: %s", response.code, ", ".join(response.dropped))
-    if response.status >= 500 and not raised_again:
-        logger.error("Answered %d %s", response.status, response.code, exc_info=exc)
+    if response.status >= 500:
+        with suppress(Exception):
+            exc.add_note(f"reference: {response.reference}")
+        if not raised_again:
+            logger.error("Answered %d %s", response.status, response.code, exc_info=exc)
+    return response
+
+
+def _make_reference() -> str:
+    return secrets.token_hex(16)
 
 
 def add_handlers(

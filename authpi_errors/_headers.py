@@ -163,7 +163,7 @@ class Challenge:
 
     def with_parameters(self, parameters: Mapping[str, str]) -> Challenge:
         """Give this challenge with parameters added; those that it has already stay."""
-        return Challenge(self.scheme, {**parameters, **self.parameters})
+        return Challenge(self.scheme, {**self.parameters, **parameters, **self.parameters})
 
     def __str__(self) -> str:
         """Write the challenge as it is sent."""

@@ -7,9 +7,7 @@ again, so that the server logs it.
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Iterator
-from contextlib import suppress
 from typing import Final
 
 from starlette.applications import Starlette
@@ -20,10 +18,9 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from starlette.websockets import WebSocketDisconnect
 
 from authpi_errors._exceptions import AuthPIError, ServerError
-from authpi_errors._handlers import add_handlers, report
+from authpi_errors._handlers import add_handlers, respond_to
 from authpi_errors._messages import answer
 from authpi_errors._registry import ErrorRegistry
-from authpi_errors._rendering import render
 from authpi_errors._sending import SENDINGS, Sending, send_all
 
 __all__ = ["ErrorMiddleware"]
@@ -81,13 +78,13 @@ class ErrorMiddleware:
     async def _answer(
         self, scope: Scope, sending: Sending, exc: Exception, error: AuthPIError | None
     ) -> None:
-        raised_again = error is None and self.reraise
-        if error is None:
-            error = ServerError(reference=secrets.token_hex(16))
-            with suppress(Exception):
-                exc.add_note(f"reference: {error.reference}")
-        response = render(error, self.registry, method=scope.get("method", "GET"))
-        report(response, exc, raised_again=raised_again)
+        response = respond_to(
+            exc,
+            ServerError() if error is None else error,
+            self.registry,
+            scope,
+            raised_again=error is None and self.reraise,
+        )
         sending.held = []
         await send_all(answer(response, scope, accepted=sending.accepted), sending.forward)
 

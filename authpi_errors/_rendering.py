@@ -6,7 +6,7 @@ named in `ErrorResponse.dropped`; the code always gets through.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -53,6 +53,7 @@ class ErrorResponse:
         headers: The headers as ASGI has them, names in lower case.
         body: The JSON document, in bytes.
         code: The value of `error` in it.
+        reference: The value of `reference` in it, if it has one.
         dropped: What the error held that could not be sent, by name and without the values.
     """
 
@@ -60,44 +61,62 @@ class ErrorResponse:
     headers: tuple[Header, ...]
     body: bytes
     code: str
+    reference: str | None = None
     dropped: tuple[str, ...] = ()
 
 
-def render(error: AuthPIError, registry: ErrorRegistry, *, method: str = "GET") -> ErrorResponse:
+def render(
+    error: AuthPIError,
+    registry: ErrorRegistry,
+    *,
+    method: str = "GET",
+    make_reference: Callable[[], str] | None = None,
+) -> ErrorResponse:
     """Render an error in AuthPI's contract.
 
     Args:
         error: The error, whatever has been put into it.
         registry: What the error's code means, and which challenges a 401 offers.
         method: The method of the request that is answered.
+        make_reference: Makes the reference of a 5xx that has none.
 
     Returns:
         The response. This function does not raise.
     """
     try:
-        return _render(error, registry, method)
+        return _render(error, registry, method, make_reference)
     except Exception:
-        return _salvage(error, registry, method)
+        return _salvage(error, registry, method, make_reference)
 
 
-def _salvage(error: AuthPIError, registry: ErrorRegistry, method: str) -> ErrorResponse:
+def _salvage(
+    error: AuthPIError,
+    registry: ErrorRegistry,
+    method: str,
+    make_reference: Callable[[], str] | None,
+) -> ErrorResponse:
     """Render as much of an error as can be: put it together anew, and leave out what fails."""
     bare = AuthPIError()
     bare.code = type(error).code
-    response = _render(bare, registry, method)
+    response = _render(bare, registry, method, make_reference)
     copy = AuthPIError.__new__(type(error))
     failed: list[str] = []
     for name, value in vars(error).items():
         setattr(copy, name, value)
         try:
-            response = _render(copy, registry, method)
+            response = _render(copy, registry, method, make_reference)
         except Exception:
             delattr(copy, name)
             failed.append(name)
     return replace(response, dropped=(*response.dropped, *failed))
 
 
-def _render(error: AuthPIError, registry: ErrorRegistry, method: str) -> ErrorResponse:
+def _render(
+    error: AuthPIError,
+    registry: ErrorRegistry,
+    method: str,
+    make_reference: Callable[[], str] | None,
+) -> ErrorResponse:
     dropped: list[str] = []
     code = registry.code_of(error)
     status = _status(error, code, dropped)
@@ -109,6 +128,8 @@ def _render(error: AuthPIError, registry: ErrorRegistry, method: str) -> ErrorRe
 
     members: dict[str, object] = {"error": code.value, "error_description": description}
     reference = _text("reference", error.reference, dropped)
+    if reference is None and status >= 500 and make_reference is not None:
+        reference = make_reference()
     if reference is not None:
         members["reference"] = reference
     members["retryable"] = _retryable(error, code, status, retry_after, dropped)
@@ -129,7 +150,7 @@ def _render(error: AuthPIError, registry: ErrorRegistry, method: str) -> ErrorRe
         headers.append(_NO_STORE)
     if b"www-authenticate" not in taken:
         headers += _challenges(error, status, description, registry)
-    return ErrorResponse(status, (*headers, *given), body, code.value, tuple(dropped))
+    return ErrorResponse(status, (*headers, *given), body, code.value, reference, tuple(dropped))
 
 
 def _status(error: AuthPIError, code: ErrorCode, dropped: list[str]) -> int:

@@ -1,0 +1,1 @@
+"""Applications that show `authpi_errors` at work."""
