@@ -26,6 +26,7 @@ from authpi_errors._exceptions import (
     UnauthorizedClientError,
     UsageLimitExceededError,
 )
+from authpi_errors._foreign import ForeignResponse
 from authpi_errors._headers import Challenge
 from authpi_errors._install import install
 from authpi_errors._middleware import ErrorMiddleware
@@ -41,6 +42,7 @@ __all__ = [
     "ErrorMiddleware",
     "ErrorRegistry",
     "FieldError",
+    "ForeignResponse",
     "InsufficientScopeError",
     "InvalidContentTypeError",
     "InvalidRequestError",

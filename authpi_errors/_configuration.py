@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, TypeVar
 
 from authpi_errors._headers import Challenge
-from authpi_errors._validation import is_mapping
+from authpi_errors._validation import is_list, is_mapping
 from authpi_errors.codes import ErrorCode
 
 __all__ = ["checked_challenges", "checked_exception", "codes_by_name", "collect", "parse"]
@@ -21,7 +21,9 @@ def parse(mapping: Mapping[str, Any]) -> dict[str, Any]:
     _check_names("The registry", mapping, ("codes", "exceptions", "statuses", "challenges"))
     exceptions = _table(mapping, "exceptions").items()
     statuses = _table(mapping, "statuses").items()
-    challenges = mapping.get("challenges")
+    challenges: object = mapping.get("challenges")
+    if challenges is not None and not is_list(challenges):
+        raise ValueError(f"The challenges are {challenges!r}: use a list of tables.")
     return {
         "codes": [_code(name, table) for name, table in _table(mapping, "codes").items()],
         "exceptions": collect("exception", ((_imported(name), to) for name, to in exceptions)),
@@ -68,7 +70,7 @@ def checked_challenges(challenges: Iterable[Challenge]) -> tuple[Challenge, ...]
 
 def _check_names(what: str, table: Mapping[str, Any], known: tuple[str, ...]) -> None:
     if not isinstance(table, Mapping):
-        raise ValueError(f"For {what} there is {table!r}: use a table with {', '.join(known)}.")
+        raise ValueError(f"{what} is {table!r}: use a table with {', '.join(known)}.")
     for name in table:
         if name not in known:
             raise ValueError(f"{what} has no {name!r}: use {', '.join(known)}.")
@@ -97,7 +99,7 @@ def _challenge(table: Mapping[str, Any]) -> Challenge:
 def _imported(name: str) -> type[Exception]:
     try:
         return checked_exception(pkgutil.resolve_name(name))
-    except (ImportError, AttributeError, ValueError) as failure:
+    except (ImportError, AttributeError, TypeError, ValueError) as failure:
         raise ValueError(
             f"The exception {name!r} can't be imported ({failure}): use its dotted name, such as "
             "'sqlalchemy.exc.IntegrityError'."
@@ -105,7 +107,7 @@ def _imported(name: str) -> type[Exception]:
 
 
 def _integer(status: object) -> int:
-    try:
-        return int(str(status))
-    except ValueError:
-        raise ValueError(f"The status {status!r} is not usable: use an integer.") from None
+    text = str(status)
+    if not (text.isascii() and text.isdecimal() and len(text) == 3):
+        raise ValueError(f"The status {status!r} is not usable: use an integer, 400 to 599.")
+    return int(text)

@@ -28,7 +28,7 @@ from types import MappingProxyType
 from typing import Final, TypedDict, Unpack
 
 from authpi_errors import codes
-from authpi_errors._headers import Challenge, entity_tag, media_types
+from authpi_errors._headers import Challenge, entity_tag, is_media_range
 from authpi_errors.codes import ErrorCode
 
 __all__ = [
@@ -82,7 +82,7 @@ class ErrorOptions(TypedDict, total=False):
 class AuthPIError(Exception):
     """An error of AuthPI's contract. Raise one of its subclasses, or one of your own.
 
-    Raised as it is, with a status, it has the code that the status falls back to.
+    Without a code of its own, raised as it is with a status, it has the code of that status.
 
     Args:
         description: `error_description`, for a person. Without it the code's own is sent.
@@ -95,8 +95,8 @@ class AuthPIError(Exception):
         fields: What is wrong with which field, for validation errors.
         headers: Further response headers. `Cache-Control` and `WWW-Authenticate` replace what
             would be sent by default.
-        extra: Further members of the body, of types that orjson knows. They come last and can't
-            replace the contract's.
+        extra: Further members of the body, of JSON's types, dates and times, enums and UUIDs. They
+            come last and can't replace the contract's.
 
     Example:
         >>> class QuotaExhaustedError(AuthPIError):
@@ -148,12 +148,11 @@ class AuthPIError(Exception):
         self.headers = headers
         self.extra = extra
 
-    def members(self) -> Mapping[str, str | None]:
-        """Give the members of the body that only this error has; `None` for what can't be sent."""
-        return {}
-
     def header_fields(self, method: str) -> Mapping[str, str | None]:
-        """Give the headers that only this error has, in answer to a request with `method`."""
+        """Give the headers that only this error has, in answer to a request with `method`.
+
+        What was given and can't be sent stands in it by its name, with `None`.
+        """
         del method
         return {}
 
@@ -193,11 +192,13 @@ class InvalidContentTypeError(AuthPIError):
 
     def header_fields(self, method: str) -> Mapping[str, str | None]:
         """List what is supported."""
-        supported = media_types(_words(self.supported))
-        if not supported:
-            return {}
-        names = ("accept", _ACCEPT_BY_METHOD.get(method))
-        return {name: supported for name in names if name is not None}
+        given = list(_words(self.supported))
+        supported = [media_range for media_range in given if is_media_range(media_range)]
+        names = ("accept", _ACCEPT_BY_METHOD.get(method)) if supported else ()
+        fields: dict[str, str | None] = {
+            name: ", ".join(supported) for name in names if name is not None
+        }
+        return fields if len(supported) == len(given) else {**fields, "supported": None}
 
 
 _ACCEPT_BY_METHOD: Final = {"PATCH": "accept-patch", "POST": "accept-post"}
@@ -233,7 +234,8 @@ class InsufficientScopeError(AuthPIError):
     def challenge(self, offered: Sequence[Challenge], description: str) -> Sequence[Challenge]:
         """Ask for the scope in each scheme that takes tokens; in `Bearer` where none is offered."""
         parameters = {"error": "insufficient_scope", "error_description": description}
-        scope = " ".join(_words(self.scope))
+        # RFC 6749, 3.3: one space between the words.
+        scope = " ".join(" ".join(_words(self.scope)).split())
         if scope:
             parameters["scope"] = scope
         schemes = [challenge for challenge in offered if challenge.takes_tokens]
@@ -326,17 +328,13 @@ class PreconditionFailedError(AuthPIError):
         super().__init__(description, **options)
         self.current_etag = current_etag
 
-    def members(self) -> Mapping[str, str | None]:
-        """Name the current entity tag, as AuthPI's schema and as its documentation spell it."""
-        if self.current_etag is None:
-            return {}
-        tag = entity_tag(self.current_etag)
-        return {"current_etag": tag, "currentETag": tag}
-
     def header_fields(self, method: str) -> Mapping[str, str | None]:
         """Name the current entity tag."""
         del method
-        return {} if self.current_etag is None else {"etag": entity_tag(self.current_etag)}
+        if self.current_etag is None:
+            return {}
+        tag = entity_tag(self.current_etag)
+        return {"current_etag": None} if tag is None else {"etag": tag}
 
 
 class UsageLimitExceededError(AuthPIError):
@@ -351,9 +349,9 @@ class ServerError(AuthPIError):
     code = codes.SERVER_ERROR
 
 
-def _words(words: Iterable[str]) -> Iterable[str]:
-    """Take one string for one word, as people will."""
-    return (words,) if isinstance(words, str) else words
+def _words(words: Iterable[str] | None) -> Iterable[str]:
+    """Take one string for one word, and nothing for none, as people will."""
+    return (words,) if isinstance(words, str) else words or ()
 
 
 ERRORS: Final[Mapping[str, type[AuthPIError]]] = MappingProxyType(
@@ -379,6 +377,7 @@ ERRORS: Final[Mapping[str, type[AuthPIError]]] = MappingProxyType(
 
 def error_with(code: ErrorCode) -> AuthPIError:
     """Make an error that has `code`, of the code's own class where there is one."""
-    error = ERRORS.get(code.value, AuthPIError)()
+    otherwise = PreconditionFailedError if code.status == 412 else AuthPIError
+    error = ERRORS.get(code.value, otherwise)()
     error.code = code
     return error

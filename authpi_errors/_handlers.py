@@ -4,26 +4,36 @@ from __future__ import annotations
 
 import logging
 import secrets
+import sys
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from functools import partial
 from typing import Any, Final, cast
 
 from starlette.applications import Starlette
+from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.middleware.exceptions import ExceptionMiddleware
 from starlette.requests import HTTPConnection
 from starlette.routing import Router
 from starlette.types import ASGIApp, ExceptionHandler, Receive, Scope, Send
 
+from authpi_errors._cors import cors_of_routes, through
 from authpi_errors._exceptions import AuthPIError
-from authpi_errors._messages import answer
+from authpi_errors._messages import answer, send_all
 from authpi_errors._registry import ErrorRegistry
 from authpi_errors._rendering import ErrorResponse, render
-from authpi_errors._sending import send_all
+from authpi_errors._routing import allowed_methods, is_routed
+from authpi_errors._settled import settle
 from authpi_errors._validation import is_request_validation_error
 
-__all__ = ["Handler", "add_handlers", "logger", "respond_to"]
+__all__ = [
+    "Handler",
+    "add_handlers",
+    "is_answered_by_user",
+    "logger",
+    "respond_to",
+]
 
 logger: Final = logging.getLogger("authpi_errors")
 
@@ -62,7 +72,13 @@ class Handler:
             raise exc
         if error is None:
             return await self._default(connection, exc)
-        return partial(_respond, respond_to(exc, error, self.registry, scope))
+        response = respond_to(exc, error, self.registry, scope)
+        settle(scope, response.status, Headers(raw=list(response.headers)))
+        respond = partial(_respond, response)
+        if type(exc) is HTTPException and "app_root_path" in scope and not is_routed(scope):
+            # What the router of a mount turns away has left the middleware of the mount behind.
+            return through(cors_of_routes(scope), respond)
+        return respond
 
 
 def _is_no_error(exc: Exception) -> bool:
@@ -77,37 +93,66 @@ async def _respond(response: ErrorResponse, scope: Scope, receive: Receive, send
 
 
 def respond_to(
-    exc: BaseException,
+    exc: BaseException | None,
     error: AuthPIError,
     registry: ErrorRegistry,
     scope: Scope,
     *,
     raised_again: bool = False,
 ) -> ErrorResponse:
-    """Render what answers an exception, and log what the answer does not say.
+    """Render an answer, and log what it does not say.
 
     Args:
-        exc: The exception.
+        exc: The exception that is answered, if it is one.
         error: The error that it means.
         registry: What that error's code means.
         scope: The connection's scope.
         raised_again: Whether the server will see and log the exception itself.
     """
     response = render(
-        error, registry, method=scope.get("method", "GET"), make_reference=_make_reference
+        error,
+        registry,
+        method=scope.get("method", "GET"),
+        make_reference=_make_reference,
+        allowed=partial(allowed_methods, scope),
     )
     if response.dropped:
         logger.warning("Left out of %s: %s", response.code, ", ".join(response.dropped))
     if response.status >= 500:
-        with suppress(Exception):
-            exc.add_note(f"reference: {response.reference}")
+        if exc is not None:
+            with suppress(Exception):
+                exc.add_note(f"reference: {response.reference}")
         if not raised_again:
-            logger.error("Answered %d %s", response.status, response.code, exc_info=exc)
+            logger.error(
+                "Answered %d %s, reference %s",
+                response.status,
+                response.code,
+                response.reference,
+                exc_info=exc,
+            )
     return response
 
 
 def _make_reference() -> str:
     return secrets.token_hex(16)
+
+
+def is_answered_by_user(scope: Scope) -> bool:
+    """Say whether the response that is being sent comes from an exception handler of the user's.
+
+    Starlette sends the response of a handler while the exception is still being handled.
+    """
+    exc = sys.exception()
+    application = scope.get("app")
+    if exc is None or not isinstance(application, Starlette):
+        return False
+    keys: list[object] = [*type(exc).__mro__, 500]
+    if isinstance(exc, HTTPException):
+        # This one does not reach the handler for everything.
+        keys = [exc.status_code, *(key for key in keys if key not in {Exception, 500})]
+    handlers = application.exception_handlers
+    handler = next((handlers[key] for key in keys if key in handlers), None)
+    return handler is not None and not _is_default(handler) and not isinstance(handler, Handler)
 
 
 def add_handlers(

@@ -8,13 +8,21 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
+from types import MappingProxyType
 from typing import Final
 
-__all__ = ["Challenge", "Header", "delay_seconds", "encode", "entity_tag", "media_types"]
+__all__ = [
+    "Challenge",
+    "Header",
+    "delay_seconds",
+    "encode",
+    "entity_tag",
+    "is_media_range",
+]
 
 Header = tuple[bytes, bytes]
 """A field as ASGI has it: the name in lower case, the value."""
@@ -25,7 +33,11 @@ _FIELD_VALUE: Final = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
 # RFC 9110, 8.8.3: an entity tag, and the characters in its quotes.
 _ENTITY_TAG: Final = re.compile(r'(?:W/)?"[\x21\x23-\x7e\x80-\xff]*"')
 _OPAQUE_TAG: Final = re.compile(r"[\x21\x23-\x7e\x80-\xff]+")
-_MEDIA_RANGE: Final = re.compile(rf"{_TOKEN.pattern}/{_TOKEN.pattern}[\t\x20-\x7e]*")
+# RFC 9110, 12.5.1: a media type, and parameters.
+_MEDIA_RANGE: Final = re.compile(
+    rf"{_TOKEN.pattern}/{_TOKEN.pattern}"
+    rf'([ \t]*;[ \t]*{_TOKEN.pattern}=({_TOKEN.pattern}|"[\t !#-\[\]-~]*"))*'
+)
 # RFC 6750, 3: what `error_description`, `error` and `scope` must not contain.
 _NOT_IN_BEARER: Final = re.compile(r"[^\x20\x21\x23-\x5b\x5d-\x7e]")
 _NOT_IN_QUOTES: Final = re.compile(r"[^\t\x20-\x7e\x80-\xff]")
@@ -54,11 +66,16 @@ def encode(name: object, value: object) -> Header | None:
 
 def _text(part: object) -> str | None:
     if isinstance(part, str):
-        return str(part)
+        # Not what a subclass, such as an enum of strings, makes of it.
+        return str.__str__(part)
     if isinstance(part, bytes):
         return part.decode("latin-1")
     if isinstance(part, int | float):
-        return str(part)
+        try:
+            return str(part)
+        except ValueError:
+            # More digits than Python converts.
+            return None
     return None
 
 
@@ -73,7 +90,8 @@ def delay_seconds(value: object) -> int | None:
         a number, or something else. A date that has passed is 0.
     """
     if isinstance(value, str):
-        return _digits(value.strip()) if value.strip().isdecimal() else _seconds_until(value)
+        text = str.__str__(value).strip()
+        return _digits(text) if text.isdecimal() else _seconds_until(text)
     if isinstance(value, timedelta):
         value = value.total_seconds()
     if isinstance(value, bool) or not isinstance(value, int | float):
@@ -102,17 +120,19 @@ def _seconds_until(date: str) -> int | None:
 def entity_tag(value: object) -> str | None:
     """Give an entity tag as it stands in `ETag` (RFC 9110, 8.8.3), or `None` if it is none.
 
-    An opaque value without its quotes gets them.
+    An opaque value without its quotes, such as a version, gets them.
     """
-    text = str(value).strip()
+    if not isinstance(value, str | int) or isinstance(value, bool):
+        return None
+    text = (_text(value) or "").strip()
     if _ENTITY_TAG.fullmatch(text):
         return text
     return f'"{text}"' if _OPAQUE_TAG.fullmatch(text) else None
 
 
-def media_types(values: Iterable[str]) -> str:
-    """Join those of the values that are media types, for `Accept` (RFC 9110, 12.5.1)."""
-    return ", ".join(value for value in values if _MEDIA_RANGE.fullmatch(value))
+def is_media_range(value: object) -> bool:
+    """Say whether a value is a media type or range, for `Accept` (RFC 9110, 12.5.1)."""
+    return isinstance(value, str) and _MEDIA_RANGE.fullmatch(value) is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,6 +158,11 @@ class Challenge:
 
     def __post_init__(self) -> None:
         """Refuse what would not be a challenge."""
+        if not isinstance(self.parameters, Mapping):
+            raise ValueError(
+                f"The parameters of a {self.scheme!r} challenge are {self.parameters!r}: use a "
+                "mapping, as in Challenge('Bearer', {'realm': 'core'})."
+            )
         for token in (self.scheme, *self.parameters):
             if not isinstance(token, str) or not _TOKEN.fullmatch(token):
                 raise ValueError(
@@ -150,10 +175,10 @@ class Challenge:
                     f"The parameter {name!r} of a {self.scheme} challenge is {value!r}: use a "
                     "string."
                 )
-        object.__setattr__(self, "parameters", dict(self.parameters))
+        object.__setattr__(self, "parameters", MappingProxyType(dict(self.parameters)))
 
     def __hash__(self) -> int:
-        """Hash by value: the parameters are not changed after construction."""
+        """Hash by value."""
         return hash((self.scheme, *self.parameters.items()))
 
     @property
@@ -162,8 +187,12 @@ class Challenge:
         return self.scheme.lower() in ("bearer", "dpop")
 
     def with_parameters(self, parameters: Mapping[str, str]) -> Challenge:
-        """Give this challenge with parameters added; those that it has already stay."""
-        return Challenge(self.scheme, {**self.parameters, **parameters, **self.parameters})
+        """Give this challenge with parameters added, or put in the place of its own."""
+        # RFC 9110, 11.2: their names have no case.
+        own = {
+            name: value for name, value in self.parameters.items() if name.lower() not in parameters
+        }
+        return Challenge(self.scheme, {**own, **parameters})
 
     def __str__(self) -> str:
         """Write the challenge as it is sent."""
@@ -175,10 +204,10 @@ class Challenge:
 
 def _quotable(name: str, value: str) -> str:
     """Make a value fit for its quotes: RFC 9110, 5.6.4, and RFC 6750, 3 for its parameters."""
-    if name in _BEARER_PARAMETERS:
+    if name.lower() in _BEARER_PARAMETERS:
         value = value.replace('"', "'").replace("\\", "/")
         value = _NOT_IN_BEARER.sub(_substitute, value)
-        return value[:_LONGEST_DESCRIPTION] if name == "error_description" else value
+        return value[:_LONGEST_DESCRIPTION] if name.lower() == "error_description" else value
     value = _NOT_IN_QUOTES.sub(_substitute, value)
     return value.replace("\\", "\\\\").replace('"', '\\"')
 

@@ -1,12 +1,10 @@
-"""Starlette's `HTTPException` as an error of the contract."""
+"""What Starlette's `HTTPException` says, as an error of the contract."""
 
 from __future__ import annotations
 
 import http.client
-from collections.abc import Callable, Iterator, Mapping
-from typing import Any
-
-from starlette.exceptions import HTTPException
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any, cast
 
 from authpi_errors._exceptions import (
     AuthPIError,
@@ -15,33 +13,33 @@ from authpi_errors._exceptions import (
     error_with,
 )
 from authpi_errors._validation import is_list, is_mapping
-from authpi_errors.codes import ErrorCode, fallback, is_error_status
+from authpi_errors.codes import ErrorCode, fallback
 
-__all__ = ["http_error"]
+__all__ = ["error_of"]
 
 
-def http_error(
-    exc: HTTPException, codes: Mapping[str, ErrorCode], code_for: Callable[[int], ErrorCode]
-) -> AuthPIError | None:
-    """Take over what an `HTTPException` says.
+def error_of(
+    status: int,
+    detail: object,
+    codes: Mapping[str, ErrorCode],
+    code_for: Callable[[int], ErrorCode],
+) -> AuthPIError:
+    """Take over what an `HTTPException`, or the response that was made of one, says.
 
     Args:
-        exc: The exception. FastAPI's can have any object for its detail.
+        status: Its status, 400 to 599.
+        detail: Its detail. FastAPI takes any object.
         codes: The codes that are known, by name.
         code_for: Gives the code of a status.
-
-    Returns:
-        The error; `None` if the exception's status, such as a redirect's, is not that of an error.
     """
-    if not is_error_status(exc.status_code):
-        return None
-    status = int(exc.status_code)
-    detail: object = exc.detail
-    error = _from_members(detail, status, codes) or _from_detail(detail, code_for(status))
+    code = code_for(status)
+    try:
+        error = _from_members(detail, status, codes) or _from_detail(detail, code)
+    except Exception:
+        # An object that does not bear to be looked at: rendering leaves it out, and names it.
+        error = error_with(code)
+        error.extra = {"detail": detail}
     error.status = status
-    error.headers = exc.headers
-    if isinstance(error, PreconditionFailedError) and error.current_etag is None:
-        error.current_etag = _header(exc.headers, "etag")
     return error
 
 
@@ -76,26 +74,20 @@ def _from_members(
     error.retry_after = members.pop("retry_after", None)
     error.reference = members.pop("reference", None)
     error.fields = _fields(members.pop("fields", ()))
-    tags = [members.pop(tag, None) for tag in ("current_etag", "currentETag")]
     if isinstance(error, PreconditionFailedError):
+        tags = [members.pop(tag, None) for tag in ("current_etag", "currentETag")]
         error.current_etag = tags[0] or tags[1]
     error.extra = members
     return error
 
 
-def _fields(fields: object) -> list[Any]:
+def _fields(fields: object) -> Iterable[FieldError]:
     """Read `fields`; what is none of it stays as it is, to be left out when it is rendered."""
-    items = fields if is_list(fields) else ()
-    return [_field(item) if is_mapping(item) else item for item in items]
+    if not is_list(fields):
+        return cast("Iterable[FieldError]", fields)
+    return [_field(item) if is_mapping(item) else item for item in fields]
 
 
 def _field(item: Mapping[str, Any]) -> FieldError:
     parts: Iterator[Any] = map(item.get, ("field", "code", "message"))
     return FieldError(*parts)
-
-
-def _header(headers: object, name: str) -> str | None:
-    for key, value in headers.items() if is_mapping(headers) else ():
-        if isinstance(key, str) and key.lower() == name:
-            return str(value)
-    return None

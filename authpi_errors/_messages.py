@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Final
 
-from starlette.types import Message, Scope
+from starlette.types import Message, Scope, Send
 
 from authpi_errors._rendering import ErrorResponse
 
-__all__ = ["answer"]
+__all__ = ["answer", "can_deny", "send_all"]
 
-# RFC 6455, 7.4.1. There is no close code for "try again later" that all servers know.
+# RFC 6455, 7.4.1.
 _POLICY_VIOLATION: Final = 1008
 _INTERNAL_ERROR: Final = 1011
 # RFC 6455, 5.5: a control frame has 125 bytes, two of which are the close code.
@@ -27,11 +28,11 @@ def answer(response: ErrorResponse, scope: Scope, *, accepted: bool = False) -> 
 
     Returns:
         The start and the body of an HTTP response, the same as the denial of a WebSocket where the
-        server can (ASGI's extension `websocket.http.response`), or a `websocket.close`.
+        server can, or a `websocket.close`.
     """
     if scope["type"] == "http":
         return _http(response, "http.response", head=scope["method"] == "HEAD")
-    if not accepted and "websocket.http.response" in (scope.get("extensions") or {}):
+    if not accepted and can_deny(scope):
         return _http(response, "websocket.http.response", head=False)
     return [
         {
@@ -42,6 +43,14 @@ def answer(response: ErrorResponse, scope: Scope, *, accepted: bool = False) -> 
     ]
 
 
+def can_deny(scope: Scope) -> bool:
+    """Say whether a WebSocket's server can send an HTTP response instead of accepting it.
+
+    ASGI calls that the extension `websocket.http.response`.
+    """
+    return "websocket.http.response" in (scope.get("extensions") or {})
+
+
 def _http(response: ErrorResponse, kind: str, *, head: bool) -> list[Message]:
     """HEAD gets the headers that GET would, and no body: RFC 9110, 9.3.2."""
     return [
@@ -49,3 +58,9 @@ def _http(response: ErrorResponse, kind: str, *, head: bool) -> list[Message]:
         {"type": f"{kind}.start", "status": response.status, "headers": list(response.headers)},
         {"type": f"{kind}.body", "body": b"" if head else response.body},
     ]
+
+
+async def send_all(messages: Iterable[Message], send: Send) -> None:
+    """Send messages in their order."""
+    for message in messages:
+        await send(message)

@@ -1,27 +1,38 @@
 """The boundary: what goes wrong below it leaves it as an AuthPI error.
 
-It passes through first. Only when an exception arrives does it ask the registry what the exception
-means, render that, and send it, unless a response has started. What nobody expected is raised
-again, so that the server logs it.
+It passes through first. Only when an exception or an error response arrives does it ask what that
+means, render it, and send it, unless a response has started. What nobody expected is raised again,
+so that the server logs it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import asyncio
+from collections.abc import Callable
 from typing import Final
 
 from starlette.applications import Starlette
 from starlette.datastructures import Headers
+from starlette.middleware.cors import CORSMiddleware
 from starlette.middleware.exceptions import ExceptionMiddleware
 from starlette.requests import ClientDisconnect
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from starlette.websockets import WebSocketDisconnect
 
+from authpi_errors._cors import cors_of, cors_of_routes, layers, through
 from authpi_errors._exceptions import AuthPIError, ServerError
-from authpi_errors._handlers import add_handlers, respond_to
-from authpi_errors._messages import answer
-from authpi_errors._registry import ErrorRegistry
-from authpi_errors._sending import SENDINGS, Sending, send_all
+from authpi_errors._foreign import (
+    LONGEST_BODY,
+    ForeignResponse,
+    foreign_error,
+    may_be_foreign,
+)
+from authpi_errors._handlers import add_handlers, logger, respond_to
+from authpi_errors._messages import answer, send_all
+from authpi_errors._registry import ErrorRegistry, is_group, leaves
+from authpi_errors._rendering import ErrorResponse
+from authpi_errors._sending import SENDINGS, Sending
+from authpi_errors._settled import enter, settle
 
 __all__ = ["ErrorMiddleware"]
 
@@ -30,7 +41,7 @@ _GONE: Final = (ClientDisconnect, WebSocketDisconnect)
 
 
 class ErrorMiddleware:
-    """ASGI middleware that answers exceptions from below with AuthPI errors.
+    """ASGI middleware that answers what goes wrong below it with AuthPI errors.
 
     It can stand in three places: `app.add_middleware(ErrorMiddleware)`, a `Middleware` in a list of
     them, and around any ASGI application. Where a Starlette or FastAPI application is below or
@@ -42,15 +53,27 @@ class ErrorMiddleware:
         registry: What exceptions and statuses mean. Without it: AuthPI's codes alone.
         reraise: Whether what nobody expected is raised again after it is answered, so that the
             server logs it and test clients see it. If not, the logger `authpi_errors` gets it.
+        rewrite: Says of an error response that something else has made whether it becomes an
+            AuthPI error. Without it, `ForeignResponse.is_foreign` does.
+        ignore: Types of exceptions that pass, unanswered, to whoever wants them further out.
     """
 
     def __init__(
-        self, app: ASGIApp, *, registry: ErrorRegistry | None = None, reraise: bool = True
+        self,
+        app: ASGIApp,
+        *,
+        registry: ErrorRegistry | None = None,
+        reraise: bool = True,
+        rewrite: Callable[[ForeignResponse], bool] | None = None,
+        ignore: tuple[type[BaseException], ...] = (),
     ) -> None:
         self.app = app
         self.registry = ErrorRegistry() if registry is None else registry
         self.reraise = reraise
+        self._rewrite = rewrite
+        self._ignore = checked_ignore(ignore)
         self._application: Starlette | None = None
+        self._is_inside = False
         self._prepared = False
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -61,48 +84,113 @@ class ErrorMiddleware:
             return
         if not self._prepared:
             self._prepare(scope)
-        sending = SENDINGS[kind](send)
+        is_outermost = enter(scope)
+        sending = SENDINGS[kind](send, scope, self)
         try:
             await self.app(scope, receive, sending.send)
-        except Exception as exc:
-            error = None if isinstance(exc, _GONE) else self.registry.find(exc)
-            if sending.started or (error is None and self._is_left_alone(scope, exc)):
-                await sending.release()
+        except _GONE:
+            # Middleware further out counts on the exception.
+            if not is_outermost:
                 raise
-            await self._answer(scope, sending, exc, error)
-            if error is None and self.reraise:
+        except BaseException as exc:
+            if not await self._answer(exc, sending):
                 raise
+        else:
+            if not sending.started and kind == "http":
+                await self._complete(sending)
+
+    async def _complete(self, sending: Sending) -> None:
+        """Decide about what is held back, or answer where the application has not."""
         if sending.held:
+            await sending.finish()
+        else:
+            logger.error("The application has ended without a response")
+            await self.substitute(500, None, sending)
+
+    async def _answer(self, exc: BaseException, sending: Sending) -> bool:
+        """Answer an exception, if nobody has yet, and say whether that is the end of it."""
+        if isinstance(exc, self._ignore) or not _is_to_be_answered(exc):
             await sending.release()
-
-    async def _answer(
-        self, scope: Scope, sending: Sending, exc: Exception, error: AuthPIError | None
-    ) -> None:
+            return False
+        known = _cause_of_crash(exc) if sending.held else exc
+        error = self.registry.find(known)
+        if sending.started or (error is None and self._is_left_alone(sending.scope)):
+            await sending.release()
+            return False
+        is_over = error is not None or (isinstance(exc, Exception) and not self.reraise)
         response = respond_to(
-            exc,
-            ServerError() if error is None else error,
-            self.registry,
-            scope,
-            raised_again=error is None and self.reraise,
+            known, error or ServerError(), self.registry, sending.scope, raised_again=not is_over
         )
-        sending.held = []
-        await send_all(answer(response, scope, accepted=sending.accepted), sending.forward)
+        await self._send(response, sending)
+        return is_over
 
-    def _is_left_alone(self, scope: Scope, exc: Exception) -> bool:
-        """Say whether an exception that nobody expected is not for here to answer.
+    def _is_left_alone(self, scope: Scope) -> bool:
+        """Say whether what nobody expected is somebody else's to answer.
 
-        A client that has gone gets no answer. A user's handler for `Exception` runs in Starlette's
-        outermost middleware, and so does its debugger, which is for browsers.
+        A user's handler for `Exception` runs in Starlette's outermost middleware, and so does its
+        debugger, which is for browsers.
         """
-        if isinstance(exc, _GONE):
-            return True
         application = self._application
-        if application is None:
+        if application is None or not self._is_inside:
             return False
         handlers = application.exception_handlers
         if 500 in handlers or Exception in handlers:
             return True
         return application.debug and "text/html" in Headers(scope=scope).get("accept", "")
+
+    async def _send(self, response: ErrorResponse, sending: Sending) -> None:
+        headers = Headers(raw=list(response.headers))
+        settle(sending.scope, response.status, headers)
+        forward = sending.replace()
+
+        async def respond(scope: Scope, receive: Receive, send: Send) -> None:
+            del receive
+            await send_all(answer(response, scope, accepted=sending.accepted), send)
+
+        if sending.scope["type"] == "http" and not _has_passed_cors(headers):
+            call = through(self._cors(sending.scope), respond)
+            await call(sending.scope, _nothing_to_receive, forward)
+        else:
+            await respond(sending.scope, _nothing_to_receive, forward)
+
+    def _cors(self, scope: Scope) -> list[CORSMiddleware]:
+        """Find the CORS middleware that a success would have passed on its way to here."""
+        is_outside = self._application is not None and not self._is_inside
+        return cors_of(self._application if is_outside else self.app) + cors_of_routes(scope)
+
+    def may_rewrite(self, headers: Headers, body: bytes | bytearray) -> bool:
+        """Say whether a response that begins so may have to be rewritten."""
+        if self._rewrite is None:
+            return may_be_foreign(headers, body)
+        # An event stream can stay open for hours; anything else is the user's to decide.
+        event_stream = headers.get("content-type", "").startswith("text/event-stream")
+        return len(body) <= LONGEST_BODY and not event_stream
+
+    async def rewrite(self, response: ForeignResponse, sending: Sending) -> bool:
+        """Send an answer in the place of a response, or say that it is to stay as it is."""
+        if not self._is_to_be_rewritten(response):
+            return False
+        await self._send_error(foreign_error(response, self.registry), sending)
+        return True
+
+    def _is_to_be_rewritten(self, response: ForeignResponse) -> bool:
+        if self._rewrite is None:
+            return response.is_foreign
+        try:
+            return self._rewrite(response)
+        except Exception:
+            logger.exception(
+                "The function given for `rewrite` failed; the response is decided on "
+                "as if there were none"
+            )
+            return response.is_foreign
+
+    async def substitute(self, status: int, detail: str | None, sending: Sending) -> None:
+        """Send an answer in the place of what the application has sent."""
+        await self._send_error(self.registry.error_for(status, detail), sending)
+
+    async def _send_error(self, error: AuthPIError, sending: Sending) -> None:
+        await self._send(respond_to(None, error, self.registry, sending.scope), sending)
 
     def _prepare(self, scope: Scope) -> None:
         """Find the application that this is around, or a part of, at the first connection.
@@ -110,30 +198,80 @@ class ErrorMiddleware:
         Only by then are all of the user's own exception handlers known.
         """
         self._prepared = True
-        for layer in _layers(self.app):
+        application: object = scope.get("app")
+        target: ExceptionMiddleware | None = None
+        is_inside = True
+        for layer in layers(self.app):
             if isinstance(layer, Starlette):
-                self._adopt(layer, layer.middleware_stack)
-                return
-            if isinstance(layer, ExceptionMiddleware):
-                around = scope.get("app")
-                if isinstance(around, Starlette):
-                    self._adopt(around, layer)
-                return
+                application, is_inside = layer, False
+            elif isinstance(layer, ExceptionMiddleware):
+                target = layer
+                break
+        if isinstance(application, Starlette) and (target is not None or not is_inside):
+            self.adopt(application, is_inside=is_inside)
+            add_handlers(application, target or application, self.registry)
 
-    def _adopt(self, application: Starlette, stack: object) -> None:
-        """Handle the exceptions of an application whose middleware is built, or is still to be."""
+    def adopt(self, application: Starlette, *, is_inside: bool) -> None:
+        """Say which application this is a part of, or around.
+
+        Args:
+            application: The application.
+            is_inside: Whether this is a part of it, below its outermost middleware.
+        """
+        self._prepared = True
         self._application = application
-        for layer in _layers(stack):
-            if isinstance(layer, ExceptionMiddleware):
-                add_handlers(application, layer, self.registry)
-                return
-        add_handlers(application, application, self.registry)
+        self._is_inside = is_inside
 
 
-def _layers(app: object) -> Iterator[object]:
-    """Walk down a stack of middleware, each of which has what is below it in `app`."""
-    for _ in range(100):
-        if app is None:
-            return
-        yield app
-        app = getattr(app, "app", None)
+def checked_ignore(ignore: tuple[type[BaseException], ...]) -> tuple[type[BaseException], ...]:
+    """Refuse what `isinstance` would fail on, when an error is to be answered."""
+    if isinstance(ignore, tuple) and all(
+        isinstance(cls, type) and issubclass(cls, BaseException) for cls in ignore
+    ):
+        return ignore
+    raise ValueError(f"ignore is {ignore!r}: use a tuple of exception types.")
+
+
+def _cause_of_crash(exc: BaseException) -> BaseException:
+    """Find what a mounted application has raised after its plain 500.
+
+    Starlette can't handle it then, and raises an exception of its own in the place of it.
+    """
+    cause = exc.__cause__
+    if isinstance(exc, RuntimeError) and str(exc).startswith(_TOO_LATE) and cause is not None:
+        return cause
+    return exc
+
+
+_TOO_LATE: Final = "Caught handled exception, but response already started"
+
+
+def _is_to_be_answered(exc: BaseException) -> bool:
+    """Say whether something that is no `Exception` still leaves somebody who waits for an answer.
+
+    What ends the process does. A cancellation does not, unless it came out of something that the
+    application awaited while nobody cancelled the request.
+    """
+    return all(
+        isinstance(leaf, Exception | SystemExit | KeyboardInterrupt)
+        or (isinstance(leaf, asyncio.CancelledError) and not _is_cancelled())
+        for leaf in (leaves(exc) if is_group(exc) else (exc,))
+    )
+
+
+def _is_cancelled() -> bool:
+    """Say whether the request itself is cancelled. On another loop than asyncio's it has to be."""
+    try:
+        task = asyncio.current_task()
+    except RuntimeError:
+        return True
+    return task is None or task.cancelling() > 0
+
+
+def _has_passed_cors(headers: Headers) -> bool:
+    varies = headers.get("vary", "").lower()
+    return "access-control-allow-origin" in headers or "origin" in varies
+
+
+async def _nothing_to_receive() -> Message:
+    return {"type": "http.disconnect"}

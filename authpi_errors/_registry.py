@@ -8,9 +8,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from types import MappingProxyType
-from typing import Any, Final, TypeGuard
+from typing import Any, Final, TypeGuard, cast
 
-from starlette.exceptions import HTTPException
+from starlette.exceptions import HTTPException, WebSocketException
 
 from authpi_errors._configuration import (
     checked_challenges,
@@ -21,11 +21,11 @@ from authpi_errors._configuration import (
 )
 from authpi_errors._exceptions import AuthPIError, ServerError, error_with
 from authpi_errors._headers import Challenge
-from authpi_errors._http_exceptions import http_error
+from authpi_errors._http_exceptions import error_of
 from authpi_errors._validation import is_request_validation_error, validation_error
-from authpi_errors.codes import CODES, ErrorCode, fallback, is_error_status
+from authpi_errors.codes import CODES, ErrorCode, fallback, is_error_status, status_of_close
 
-__all__ = ["ErrorRegistry", "Target"]
+__all__ = ["ErrorRegistry", "Target", "is_group", "leaves"]
 
 Target = str | type[AuthPIError] | Callable[[Any], AuthPIError]
 """What an exception maps to: a code's name, an error's class, or a function of the exception."""
@@ -93,6 +93,7 @@ class ErrorRegistry:
         self._targets: dict[type, _Decision] = {
             AuthPIError: _itself,
             HTTPException: self._from_http_exception,
+            WebSocketException: self._from_websocket_exception,
         }
         for exception, target in self._exceptions.items():
             self._targets[checked_exception(exception)] = self._decision(exception, target)
@@ -153,23 +154,39 @@ class ErrorRegistry:
             return code if code.status == status else replace(code, status=status)
         code = fallback(status)
         replaced = self._codes.get(code.value, code)
-        return replaced if replaced.status == status else code
+        return (
+            replaced if replaced.status == status else replace(code, retryable=replaced.retryable)
+        )
+
+    def error_for(self, status: int, detail: object = None) -> AuthPIError:
+        """Make an error of a status and what somebody has said with it.
+
+        Args:
+            status: The status, 400 to 599.
+            detail: A text for the description; or a mapping with `error` and `error_description`,
+                which is taken at its word. Anything else becomes the member `detail`.
+        """
+        return error_of(status, detail, self.codes, self.code_for)
 
     def code_of(self, error: AuthPIError) -> ErrorCode:
         """Give the code of an error, as this registry has it."""
-        code: object = error.code
-        if isinstance(code, ErrorCode) and code is not AuthPIError.code:
+        cls = type(error)
+        try:
+            code: object = error.code
+            status: object = error.status
+        except Exception:
+            code = status = None
+        if isinstance(code, ErrorCode) and code is not cls.code:
             # One that was set on the error itself is final.
-            own = code is type(error).code
-            return self._codes.get(code.value, code) if own else code
-        if type(error) is AuthPIError or not isinstance(code, ErrorCode):
-            status = error.status
-            return self.code_for(status if is_error_status(status) and status else 500)
-        return self._codes.get(code.value, code)
+            return code
+        if cls.code is AuthPIError.code and not issubclass(cls, ServerError):
+            return self.code_for(status if _is_status(status) else 500)
+        return self._codes.get(cls.code.value, cls.code)
 
     def resolve(self, exc: BaseException) -> AuthPIError:
         """Give the error that answers `exc`: `ServerError` where nothing better is known."""
-        return self.find(exc) or ServerError()
+        error = self.find(exc)
+        return ServerError() if error is None else error
 
     def find(self, exc: BaseException) -> AuthPIError | None:
         """Give the error that answers `exc`, or `None` if nobody expected it.
@@ -177,10 +194,19 @@ class ErrorRegistry:
         An exception group is expected if all that it holds is; the first answers. If a function of
         `exceptions` fails, the exception is not expected, and gets a note that says why.
         """
-        if _is_group(exc) and self._decision_for(type(exc)) is _unexpected:
-            errors = [self._find_single(leaf) for leaf in _leaves(exc)]
-            return None if None in errors else errors[0]
-        return self._find_single(exc)
+        if not is_group(exc) or self._decision_for(type(exc)) is not _unexpected:
+            return self._find_single(exc)
+        errors: list[AuthPIError] = []
+        try:
+            for leaf in leaves(exc):
+                error = self._find_single(leaf)
+                if error is None:
+                    return None
+                errors.append(error)
+        except Exception:
+            # A group that does not show what is in it.
+            return None
+        return errors[0] if errors else None
 
     def _find_single(self, exc: BaseException) -> AuthPIError | None:
         try:
@@ -189,8 +215,8 @@ class ErrorRegistry:
             reason = "".join(traceback.format_exception_only(failure)).strip()
             _note(exc, f"authpi_errors could not map this exception: {reason}")
             return None
-        if error is None or isinstance(error, AuthPIError):
-            return error
+        if error is None or issubclass(type(error), AuthPIError):
+            return cast("AuthPIError | None", error)
         kind = type(error).__qualname__
         _note(exc, f"authpi_errors could not map this exception: got {kind}, not an AuthPIError")
         return None
@@ -206,6 +232,9 @@ class ErrorRegistry:
 
     def _decide(self, cls: type) -> _Decision:
         for base in cls.__mro__:
+            if base is Exception and issubclass(cls, BaseExceptionGroup):
+                # What is mapped for everything does not hide what a group is made of.
+                return _unexpected
             if base in self._targets:
                 return self._targets[base]
             if is_request_validation_error(base):
@@ -213,7 +242,15 @@ class ErrorRegistry:
         return _unexpected
 
     def _from_http_exception(self, exc: HTTPException) -> AuthPIError | None:
-        return http_error(exc, self.codes, self.code_for)
+        """Take over what an exception says; one with another status is not an error."""
+        if not is_error_status(exc.status_code):
+            return None
+        error = self.error_for(int(exc.status_code), exc.detail)
+        error.headers = exc.headers
+        return error
+
+    def _from_websocket_exception(self, exc: WebSocketException) -> AuthPIError:
+        return self.error_for(status_of_close(exc.code), exc.reason or None)
 
     def _decision(self, exception: type[Exception], target: Target) -> _Decision:
         """Turn a target into a function of the exception, or say what is wrong with it."""
@@ -234,10 +271,11 @@ class ErrorRegistry:
         if not is_error_status(status):
             raise ValueError(f"The status {status!r} is not usable: use an integer, 400 to 599.")
         self._named_code(f"The status {status}", name)
+        self.code_for(status)
 
     def _named_code(self, what: str, name: str) -> ErrorCode:
         codes = self.codes
-        if name not in codes:
+        if not isinstance(name, str) or name not in codes:
             near = difflib.get_close_matches(str(name), codes, 1) or sorted(codes)
             raise ValueError(
                 f"{what} maps to the code {name!r}, which is unknown: use one such as "
@@ -296,16 +334,21 @@ def _made_without_arguments(name: object, target: type[AuthPIError]) -> _Decisio
     return lambda _: target()
 
 
-def _is_group(exc: BaseException) -> TypeGuard[BaseExceptionGroup[BaseException]]:
-    return isinstance(exc, BaseExceptionGroup)
+def is_group(exc: BaseException) -> TypeGuard[BaseExceptionGroup[BaseException]]:
+    """Say whether an exception is a group of others."""
+    return issubclass(type(exc), BaseExceptionGroup)
 
 
-def _leaves(group: BaseExceptionGroup[BaseException]) -> Iterator[BaseException]:
+def _is_status(status: object) -> TypeGuard[int]:
+    return is_error_status(status)
+
+
+def leaves(group: BaseExceptionGroup[BaseException]) -> Iterator[BaseException]:
     """Walk through a group, depth first, however deep it is."""
     waiting: list[BaseException] = [group]
     while waiting:
         exc = waiting.pop()
-        if _is_group(exc):
+        if is_group(exc):
             waiting.extend(reversed(exc.exceptions))
         else:
             yield exc

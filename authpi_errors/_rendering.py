@@ -6,15 +6,20 @@ named in `ErrorResponse.dropped`; the code always gets through.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
-from typing import Final
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import date, datetime, time
+from enum import Enum
+from itertools import islice
+from typing import Any, Final, TypeVar
+from uuid import UUID
 
 import orjson
 
 from authpi_errors import _headers
 from authpi_errors._exceptions import AuthPIError, FieldError
-from authpi_errors._headers import Header
+from authpi_errors._headers import Challenge, Header
 from authpi_errors._registry import ErrorRegistry
 from authpi_errors.codes import ErrorCode, is_error_status
 
@@ -36,12 +41,16 @@ _MEMBERS: Final = frozenset(
 
 # What describes or frames a body is ours to say, since the body is.
 _FRAMING: Final = frozenset(
-    {b"content-encoding", b"content-length", b"content-type", b"transfer-encoding"}
+    (b"content-encoding", b"content-length", b"content-type", b"transfer-encoding")
 )
-
 
 # RFC 6749, 5.1 and 5.2: what is said of credentials is not to be stored.
 _NO_STORE: Final = (b"cache-control", b"no-store")
+
+# An iterator can be endless.
+_MOST_ITEMS: Final = 1000
+
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +80,7 @@ def render(
     *,
     method: str = "GET",
     make_reference: Callable[[], str] | None = None,
+    allowed: Callable[[], Iterable[str]] | None = None,
 ) -> ErrorResponse:
     """Render an error in AuthPI's contract.
 
@@ -79,87 +89,169 @@ def render(
         registry: What the error's code means, and which challenges a 401 offers.
         method: The method of the request that is answered.
         make_reference: Makes the reference of a 5xx that has none.
+        allowed: Lists methods that the request's path takes, for `Allow` on a 405.
 
     Returns:
         The response. This function does not raise.
     """
-    try:
-        return _render(error, registry, method, make_reference)
-    except Exception:
-        return _salvage(error, registry, method, make_reference)
-
-
-def _salvage(
-    error: AuthPIError,
-    registry: ErrorRegistry,
-    method: str,
-    make_reference: Callable[[], str] | None,
-) -> ErrorResponse:
-    """Render as much of an error as can be: put it together anew, and leave out what fails."""
-    bare = AuthPIError()
-    bare.code = type(error).code
-    response = _render(bare, registry, method, make_reference)
-    copy = AuthPIError.__new__(type(error))
-    failed: list[str] = []
-    for name, value in vars(error).items():
-        setattr(copy, name, value)
-        try:
-            response = _render(copy, registry, method, make_reference)
-        except Exception:
-            delattr(copy, name)
-            failed.append(name)
-    return replace(response, dropped=(*response.dropped, *failed))
-
-
-def _render(
-    error: AuthPIError,
-    registry: ErrorRegistry,
-    method: str,
-    make_reference: Callable[[], str] | None,
-) -> ErrorResponse:
-    dropped: list[str] = []
+    parts = _Parts(error)
     code = registry.code_of(error)
-    status = _status(error, code, dropped)
-    description = _text("description", error.description, dropped)
-    if description is None:
-        description = _default_description(code, status, registry)
-    given = list(_given_headers(error, dropped))
-    retry_after = _retry_after(error, code, dict(given).get(b"retry-after"), dropped)
+    status = parts.read("status", _status) or code.status
+    description = parts.text("description") or _default_description(code, status, registry)
+    given = parts.headers()
+    retry_after = _retry_after(parts, code, given)
 
     members: dict[str, object] = {"error": code.value, "error_description": description}
-    reference = _text("reference", error.reference, dropped)
+    reference = parts.text("reference")
     if reference is None and status >= 500 and make_reference is not None:
         reference = make_reference()
     if reference is not None:
         members["reference"] = reference
-    members["retryable"] = _retryable(error, code, status, retry_after, dropped)
+    members["retryable"] = _retryable(parts, code, status, retry_after)
     if retry_after is not None:
         members["retry_after"] = retry_after
-    fields = list(_fields(error, dropped))
+    fields = parts.read("fields", parts.fields)
     if fields:
         members["fields"] = fields
-    members.update(_own(error.members(), dropped))
-    body = _dump(members, error.extra, dropped)
 
-    headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
-    headers += _own_headers(error, method, retry_after, dropped)
-    ours = {b"retry-after", *(name for name, _ in headers)}
-    given = [field for field in given if field[0] not in ours]
-    taken = {name for name, _ in given}
-    if b"cache-control" not in taken:
+    headers = list(parts.own_headers(method))
+    if retry_after is not None:
+        headers.append((b"retry-after", b"%d" % retry_after))
+    if status == 405:
+        headers.append(_allow(given, allowed() if allowed is not None else ()))
+    if status == 412:
+        members.update(_current_etag([*headers, *given]))
+    body = orjson.dumps({**members, **(parts.read("extra", parts.extra) or {})})
+
+    own = {b"retry-after", *(name for name, _ in headers)}
+    given = [field for field in given if field[0] not in own]
+    names = {name for name, _ in given}
+    if b"cache-control" not in names:
         headers.append(_NO_STORE)
-    if b"www-authenticate" not in taken:
-        headers += _challenges(error, status, description, registry)
-    return ErrorResponse(status, (*headers, *given), body, code.value, reference, tuple(dropped))
+    if b"www-authenticate" not in names:
+        headers += parts.challenges(registry.challenges, status, description)
+    framing = (b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))
+    return ErrorResponse(
+        status, (*framing, *headers, *given), body, code.value, reference, tuple(parts.dropped)
+    )
 
 
-def _status(error: AuthPIError, code: ErrorCode, dropped: list[str]) -> int:
-    if error.status is None:
-        return code.status
-    if is_error_status(error.status):
-        return int(error.status)
-    dropped.append("status")
-    return code.status
+class _Parts:
+    """What an error holds, read part by part: any of it can fail, and takes nothing else along."""
+
+    def __init__(self, error: AuthPIError) -> None:
+        self._error = error
+        self.dropped: list[str] = []
+
+    def read(self, name: str, convert: Callable[[Any], _T]) -> _T | None:
+        """Convert an attribute of the error; `None` where there is none, or where that fails."""
+        try:
+            value = getattr(self._error, name)
+            return None if value is None else convert(value)
+        except Exception:
+            self.dropped.append(name)
+            return None
+
+    def text(self, name: str) -> str | None:
+        """Read a text that has something to say."""
+        text = self.read(name, _exact_text)
+        return self._sendable(name, text) if text and text.strip() else None
+
+    def _sendable(self, name: str, text: str) -> str:
+        """Put question marks where UTF-8 has no bytes: for lone surrogates."""
+        sendable = text.encode("utf-8", "replace").decode("utf-8")
+        if sendable != text:
+            self.dropped.append(f"lone surrogates in {name}")
+        return sendable
+
+    def fields(self, items: Iterable[object]) -> list[dict[str, str]]:
+        """Read the field errors, each by itself."""
+        if isinstance(items, str | bytes):
+            raise TypeError
+        fields: list[dict[str, str]] = []
+        try:
+            for index, item in enumerate(islice(items, _MOST_ITEMS)):
+                name = f"fields[{index}]"
+                if isinstance(item, FieldError) and _are_texts(item):
+                    texts = {"field": item.field, "code": item.code, "message": item.message}
+                    fields.append({key: self._sendable(name, texts[key]) for key in texts})
+                else:
+                    self.dropped.append(name)
+        except Exception:
+            self.dropped.append("fields")
+        return fields
+
+    def headers(self) -> list[Header]:
+        """Encode the headers that the application gave."""
+        return self.read("headers", lambda headers: list(self._headers(headers.items()))) or []
+
+    def _headers(self, headers: Iterable[tuple[object, object]]) -> Iterator[Header]:
+        for name, value in headers:
+            header = _headers.encode(name, value)
+            # An empty challenge is none.
+            if header is None or header[0] in _FRAMING or header == (b"www-authenticate", b""):
+                self.dropped.append(f"header {_shown(name)}")
+            else:
+                yield header
+
+    def own_headers(self, method: str) -> Iterator[Header]:
+        """Encode the headers that the error has by what it is; those that were given give way."""
+        fields: Mapping[str, str | None] = (
+            self.read("header_fields", lambda make: make(method)) or {}
+        )
+        for name, value in fields.items():
+            header = None if value is None else _headers.encode(name, value)
+            if header is None:
+                self.dropped.append(name)
+            else:
+                yield header
+
+    def challenges(
+        self, offered: tuple[Challenge, ...], status: int, description: str
+    ) -> list[Header]:
+        """Encode the challenges. RFC 9110, 15.5.2: a 401 has one, whatever the error."""
+        encoded = self.read("challenge", lambda make: self._challenges(make(offered, description)))
+        if not encoded and status == 401:
+            encoded = self._challenges(offered)
+        return encoded or []
+
+    def _challenges(self, challenges: Iterable[object]) -> list[Header]:
+        encoded: list[Header] = []
+        for challenge in challenges:
+            if isinstance(challenge, Challenge):
+                encoded.append((b"www-authenticate", str(challenge).encode("latin-1")))
+            else:
+                self.dropped.append("challenges")
+        return encoded
+
+    def extra(self, extra: Mapping[str, object]) -> dict[str, object]:
+        """Read the members that the application adds, as far as JSON can say them."""
+        added: dict[str, object] = {}
+        for name, value in extra.items():
+            try:
+                if not isinstance(name, str) or name in _MEMBERS:
+                    raise TypeError
+                added.update(_plain({_exact_text(name): value}))
+            except Exception:
+                self.dropped.append(f"extra {_shown(name)}")
+        return added
+
+
+def _status(status: int) -> int:
+    if not is_error_status(status):
+        raise ValueError
+    return int(status)
+
+
+def _exact_text(text: object) -> str:
+    """Take the text out of a string, past what a subclass makes of it."""
+    if not isinstance(text, str):
+        raise TypeError
+    return str.__str__(text)
+
+
+def _are_texts(item: FieldError) -> bool:
+    return all(isinstance(part, str) for part in (item.field, item.code, item.message))
 
 
 def _default_description(code: ErrorCode, status: int, registry: ErrorRegistry) -> str:
@@ -170,129 +262,79 @@ def _default_description(code: ErrorCode, status: int, registry: ErrorRegistry) 
     return other.description if other.value == code.value else code.description
 
 
-def _text(name: str, text: object, dropped: list[str]) -> str | None:
-    """Take a text that has something to say; what UTF-8 has no bytes for is replaced."""
-    if text is None:
-        return None
-    if not isinstance(text, str):
-        dropped.append(name)
-        return None
-    sendable = _sendable(text)
-    if sendable != text:
-        dropped.append(f"lone surrogates in {name}")
-    return sendable if sendable.strip() else None
-
-
-def _sendable(text: str) -> str:
-    return text.encode("utf-8", "replace").decode("utf-8")
-
-
-def _retry_after(
-    error: AuthPIError, code: ErrorCode, header: bytes | None, dropped: list[str]
-) -> int | None:
+def _retry_after(parts: _Parts, code: ErrorCode, given: list[Header]) -> int | None:
     """Find the one value of `retry_after` and `Retry-After`, in whole seconds."""
-    given: object = error.retry_after
-    if given is None and header is not None:
-        given = header.decode("latin-1")
-    default = None if error.retryable is False else code.retry_after
-    if given is None:
-        return default
-    # To say when to come back, and that it does not help, is a contradiction.
-    seconds = None if error.retryable is False else _headers.delay_seconds(given)
+    is_ruled_out = parts.read("retryable", lambda retryable: retryable is False)
+    seconds = parts.read("retry_after", _delay)
+    header = dict(given).get(b"retry-after")
+    if seconds is None and header is not None:
+        seconds = _headers.delay_seconds(header.decode("latin-1"))
+        if seconds is None:
+            parts.dropped.append("retry_after")
+    if is_ruled_out and seconds is not None:
+        # To say when to come back, and that it does not help, is a contradiction.
+        parts.dropped.append("retry_after")
+        return None
+    return code.retry_after if seconds is None and not is_ruled_out else seconds
+
+
+def _delay(delay: object) -> int:
+    seconds = _headers.delay_seconds(delay)
     if seconds is None:
-        dropped.append("retry_after")
-        return default
+        raise ValueError
     return seconds
 
 
-def _retryable(
-    error: AuthPIError, code: ErrorCode, status: int, retry_after: int | None, dropped: list[str]
-) -> bool:
-    retryable: object = error.retryable
-    if isinstance(retryable, bool):
-        return retryable
+def _retryable(parts: _Parts, code: ErrorCode, status: int, retry_after: int | None) -> bool:
+    retryable = parts.read("retryable", _boolean)
     if retryable is not None:
-        dropped.append("retryable")
+        return retryable
     # To say when to come back is to say that it can help.
     return retry_after is not None or code.is_retryable(status)
 
 
-def _fields(error: AuthPIError, dropped: list[str]) -> Iterator[dict[str, str]]:
-    for index, item in enumerate(error.fields):
-        parts = (item.field, item.code, item.message) if isinstance(item, FieldError) else ()
-        if parts and all(isinstance(part, str) for part in parts):
-            field, code, message = map(_sendable, parts)
-            yield {"field": field, "code": code, "message": message}
-        else:
-            dropped.append(f"fields[{index}]")
+def _boolean(value: object) -> bool:
+    if not isinstance(value, bool):
+        raise TypeError
+    return value
 
 
-def _own(parts: Mapping[str, str | None], dropped: list[str]) -> Iterator[tuple[str, str]]:
-    """Give what an error's class adds, as far as it can be sent."""
-    for name, value in parts.items():
-        if value is None:
-            dropped.append(name)
-        else:
-            yield name, value
+def _allow(given: list[Header], allowed: Iterable[str]) -> Header:
+    """Add what is allowed to what is said to be. RFC 9110, 15.5.6: a 405 has it, even empty."""
+    said = dict(given).get(b"allow", b"").decode("latin-1").split(",")
+    methods = dict.fromkeys(method.strip() for method in (*said, *allowed) if method.strip())
+    return b"allow", ", ".join(methods).encode("latin-1")
 
 
-def _given_headers(error: AuthPIError, dropped: list[str]) -> Iterator[Header]:
-    """Encode the headers that the application gave."""
-    for name, value in (error.headers or {}).items():
-        header = _headers.encode(name, value)
-        if header is None or header[0] in _FRAMING:
-            dropped.append(f"header {_shown(name)}")
-        else:
-            yield header
+def _current_etag(headers: list[Header]) -> dict[str, str]:
+    """Repeat the entity tag of a 412 under both names that AuthPI's clients read."""
+    tags = [value.decode("latin-1") for name, value in headers if name == b"etag"]
+    return dict.fromkeys(("current_etag", "currentETag"), tags[0]) if tags else {}
 
 
-def _own_headers(
-    error: AuthPIError, method: str, retry_after: int | None, dropped: list[str]
-) -> Iterator[Header]:
-    """Encode the headers that the error has by what it is; the application's give way to them."""
-    if retry_after is not None:
-        yield b"retry-after", b"%d" % retry_after
-    for name, value in _own(error.header_fields(method), dropped):
-        header = _headers.encode(name, value)
-        if header is not None:
-            yield header
+def _plain(member: dict[str, object]) -> dict[str, object]:
+    """Make a member of JSON's types alone: of others, orjson can end the whole process.
+
+    Raises:
+        Exception: JSON has no word for it.
+    """
+    plain: dict[str, object] = json.loads(json.dumps(member, allow_nan=False, default=_jsonable))
+    orjson.dumps(plain)
+    return plain
 
 
-def _challenges(
-    error: AuthPIError, status: int, description: str, registry: ErrorRegistry
-) -> list[Header]:
-    offered = registry.challenges
-    challenges = error.challenge(offered, description)
-    # RFC 9110, 15.5.2: a 401 has a challenge, whatever the error.
-    if not challenges and status == 401:
-        challenges = offered
-    fields = (_headers.encode("www-authenticate", str(challenge)) for challenge in challenges)
-    return [field for field in fields if field is not None]
-
-
-def _dump(
-    members: dict[str, object], extra: Mapping[str, object] | None, dropped: list[str]
-) -> bytes:
-    """Write the document, without those of the extra members that JSON can't say."""
-    added: dict[str, object] = {}
-    for name, value in (extra or {}).items():
-        if isinstance(name, str) and name not in _MEMBERS:
-            added[name] = value
-        else:
-            dropped.append(f"extra {_shown(name)}")
-    try:
-        return orjson.dumps({**members, **added})
-    except orjson.JSONEncodeError:
-        for name, value in added.items():
-            try:
-                orjson.dumps({name: value})
-            except orjson.JSONEncodeError:
-                dropped.append(f"extra {_shown(name)}")
-            else:
-                members[name] = value
-        return orjson.dumps(members)
+def _jsonable(value: object) -> object:
+    if isinstance(value, datetime | date | time):
+        return value.isoformat()
+    if isinstance(value, Enum):
+        return value.value
+    if isinstance(value, UUID):
+        return str(value)
+    raise TypeError
 
 
 def _shown(name: object) -> str:
-    """Show a name in a log: never raises, never breaks the line."""
-    return ascii(name)[:80] if isinstance(name, str | bytes) else type(name).__name__
+    """Show a name in a log, in one short line."""
+    if isinstance(name, str):
+        return ascii(str.__str__(name))[:80]
+    return ascii(name)[:80] if type(name) is bytes else type(name).__name__

@@ -2,92 +2,206 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Iterable
-from typing import Final
+from collections.abc import Awaitable
+from typing import Any, Final, Protocol
 
-from starlette.types import Message, Send
+from starlette.datastructures import Headers
+from starlette.routing import WebSocketRoute
+from starlette.types import Message, Scope, Send
 
-__all__ = ["SENDINGS", "Sending", "send_all"]
+from authpi_errors._foreign import ForeignResponse
+from authpi_errors._handlers import is_answered_by_user
+from authpi_errors._messages import can_deny, send_all
+from authpi_errors._settled import is_anything_settled, is_settled, settle
+from authpi_errors.codes import is_error_status, status_of_close
 
-# How many messages of a response are held back at most. Starlette's own 500 has two.
-_MOST_HELD: Final = 16
+__all__ = ["SENDINGS", "Judge", "Sending"]
+
+# The messages that bring a body, or name a file that is one.
+_BODIES: Final = ("http.response.body", "http.response.pathsend", "http.response.zerocopysend")
 
 
-async def send_all(messages: Iterable[Message], send: Send) -> None:
-    """Send messages in their order."""
-    for message in messages:
-        await send(message)
+class Judge(Protocol):
+    """Decides about the error responses of others. A boundary does."""
+
+    def may_rewrite(self, headers: Headers, body: bytes | bytearray) -> bool:
+        """Say whether a response that begins so may have to be rewritten."""
+        ...
+
+    async def rewrite(self, response: ForeignResponse, sending: Sending) -> bool:
+        """Send an answer in the place of a response, or say that it is to stay as it is."""
+        ...
+
+    async def substitute(self, status: int, detail: str | None, sending: Sending) -> None:
+        """Send an answer in the place of what the application has sent."""
+        ...
 
 
 class Sending:
-    """The answer to one HTTP request.
+    """The answer to one HTTP request, as it passes a boundary.
 
-    A mounted or wrapped application that fails sends a plain 500 of its own, and raises only then.
-    Such a response is held back until it is clear whether an exception follows: the exception knows
-    more.
+    A success passes at once. An error response that may be a framework's is held back until its
+    body is complete, and then rewritten. One that is a plain 500 is held back until the application
+    ends: a mounted or wrapped application sends such a 500 when it fails, and raises the exception
+    only then, which knows more.
 
     Attributes:
         forward: Sends to the client, past what is observed here.
+        scope: The scope of the connection.
         held: The messages that are held back.
         started: Whether something has been sent that can't be taken back.
         accepted: Whether this is a WebSocket that has been accepted.
     """
 
-    __slots__ = ("accepted", "forward", "held", "started")
+    __slots__ = (
+        "_body",
+        "_is_complete",
+        "_judge",
+        "_replaced",
+        "accepted",
+        "forward",
+        "held",
+        "scope",
+        "started",
+    )
 
-    def __init__(self, forward: Send) -> None:
+    def __init__(self, forward: Send, scope: Scope, judge: Judge) -> None:
         self.forward = forward
+        self.scope = scope
         self.held: list[Message] = []
         self.started = False
         self.accepted = False
+        self._replaced = False
+        self._judge = judge
 
     def send(self, message: Message) -> Awaitable[None]:
-        """Observe a message on its way: no coroutine of its own while all goes well."""
+        """Pass a message on, or hold it back: without a coroutine more, while all goes well."""
         if self.started:
-            return self.forward(message)
-        if self.held or message["type"] == "http.response.start":
-            if self.held or message["status"] == 500:
+            return _nothing() if self._replaced else self.forward(message)
+        if self.held:
+            return self._hold_more(message)
+        if message["type"] == "http.response.start":
+            if message["status"] >= 400:
                 return self._hold(message)
             self.started = True
         return self.forward(message)
 
-    async def _hold(self, message: Message) -> None:
-        if not self.held:
-            # ASGI allows headers that can be read only once.
-            message = {**message, "headers": list(message.get("headers", ()))}
-        self.held.append(message)
-        if not _is_plain(self.held[0]) or len(self.held) > _MOST_HELD:
+    async def _hold(self, start: Message) -> None:
+        """Hold back the start of an error response, if it may be a framework's."""
+        if not is_error_status(start["status"]):
+            # Servers fail on it, after they have marked the response as started.
+            await self._judge.substitute(500, None, self)
+            return
+        # ASGI allows headers that can be read only once.
+        start = {**start, "headers": list(start.get("headers", ()))}
+        self.held.append(start)
+        self._body = bytearray()
+        self._is_complete = False
+        headers = _headers_of(start)
+        if (
+            is_settled(self.scope, start["status"], headers)
+            or is_answered_by_user(self.scope)
+            or not self._judge.may_rewrite(headers, b"")
+        ):
             await self.release()
 
+    async def _hold_more(self, message: Message) -> None:
+        self.held.append(message)
+        kind: str = message["type"]
+        if not kind.endswith(_BODIES):
+            # Something that belongs to the response: it goes where that goes.
+            return
+        self._body += message.get("body", b"")
+        self._is_complete = not message.get("more_body", False)
+        headers = _headers_of(self.held[0])
+        if not self._judge.may_rewrite(headers, self._body):
+            await self.release()
+        elif self._is_complete and not self._may_be_a_crash(headers):
+            await self.finish()
+
+    def _may_be_a_crash(self, headers: Headers) -> bool:
+        plain = headers.get("content-type", "").lower().startswith("text/plain")
+        return plain and self.held[0]["status"] == 500
+
+    async def finish(self) -> None:
+        """Decide about what is held back, now that no more of it comes."""
+        start = self.held[0]
+        if self._is_complete:
+            response = ForeignResponse(
+                self.scope, int(start["status"]), _headers_of(start), bytes(self._body)
+            )
+            if await self._judge.rewrite(response, self):
+                return
+        await self.release()
+
     async def release(self) -> None:
-        """Send what is held back."""
+        """Send what is held back, as it is."""
+        held, self.held = self.held, []
         self.started = True
-        await send_all(self.held, self.forward)
+        if held:
+            settle(self.scope, held[0]["status"], _headers_of(held[0]))
+        await send_all(held, self.forward)
+
+    def replace(self) -> Send:
+        """Drop what is held back and all that follows; give what sends the answer instead."""
         self.held = []
-
-
-def _is_plain(start: Message) -> bool:
-    """Say whether a response is plain text, as Starlette's own 500 is."""
-    return any(
-        bytes(name).lower() == b"content-type" and bytes(value).lower().startswith(b"text/plain")
-        for name, value in start["headers"]
-    )
+        self.started = self._replaced = True
+        return self.forward
 
 
 class _WebSocketSending(Sending):
-    """The answer to one WebSocket: accepted and closed, or denied."""
+    """The answer to one WebSocket: accepted and closed, or denied.
+
+    One that is closed before it is accepted is denied by the server, with a 403 without a body.
+    Where the server can deny it with a response, that is what it gets.
+    """
 
     __slots__ = ()
 
     def send(self, message: Message) -> Awaitable[None]:
-        kind = message["type"]
+        kind: str = message["type"]
+        if self.started or self.accepted:
+            self.started = self.started or kind == "websocket.close"
+            return _nothing() if self._replaced else self.forward(message)
+        if self.held:
+            return self._hold_more(message)
         if kind == "websocket.accept":
             self.accepted = True
-        elif kind != "websocket.send":
-            # A close, or a denial: no other answer can follow.
+        elif kind == "websocket.close":
+            return self._close(message)
+        elif kind == "websocket.http.response.start":
+            if message["status"] >= 400:
+                return self._hold_denial(message)
             self.started = True
         return self.forward(message)
+
+    async def _close(self, message: Message) -> None:
+        if is_anything_settled(self.scope):
+            self.started = True
+            await self.forward(message)
+            return
+        # A router closes what it has no route for.
+        is_lost = "router" in self.scope and not isinstance(self.scope.get("route"), WebSocketRoute)
+        status = 404 if is_lost else status_of_close(message.get("code", 1000))
+        await self._judge.substitute(status, message.get("reason") or None, self)
+
+    async def _hold_denial(self, start: Message) -> None:
+        if can_deny(self.scope):
+            await self._hold(start)
+        else:
+            # Starlette denies with a response without asking whether the server can send it.
+            await self._judge.substitute(start["status"], None, self)
 
 
 SENDINGS: Final[dict[str, type[Sending]]] = {"http": Sending, "websocket": _WebSocketSending}
 """By the type of the scope: the connections that can be answered."""
+
+
+def _headers_of(start: Message) -> Headers:
+    """Read headers as lenient servers do: names in upper case, and any kind of bytes."""
+    raw: list[tuple[Any, Any]] = start["headers"]
+    return Headers(raw=[(bytes(name).lower(), bytes(value)) for name, value in raw])
+
+
+async def _nothing() -> None:
+    pass

@@ -12,12 +12,19 @@ from typing import Any, Final, TypeGuard
 
 from authpi_errors._exceptions import AuthPIError, FieldError, InvalidRequestError
 
-__all__ = ["is_list", "is_mapping", "is_request_validation_error", "validation_error"]
+__all__ = [
+    "fields_error",
+    "is_list",
+    "is_mapping",
+    "is_request_validation_error",
+    "validation_error",
+]
 
 MOST_FIELDS: Final = 100
 """How many fields an answer names. A request can have any number wrong."""
 
 _LONGEST_PATH: Final = 200
+_CLASSES: Final = frozenset({"RequestValidationError", "WebSocketRequestValidationError"})
 
 # Kinds of pydantic's whose message consists of what the schema says, and of nothing else.
 _SAFE_KINDS: Final = frozenset(
@@ -62,13 +69,17 @@ def is_list(value: object) -> TypeGuard[Sequence[Any]]:
 
 
 def is_request_validation_error(cls: type) -> bool:
-    """Say whether `cls` is FastAPI's `RequestValidationError`."""
-    return cls.__module__ == "fastapi.exceptions" and cls.__name__ == "RequestValidationError"
+    """Say whether `cls` is FastAPI's `RequestValidationError`, or its sister for WebSockets."""
+    return cls.__module__ == "fastapi.exceptions" and cls.__name__ in _CLASSES
 
 
 def validation_error(exc: BaseException) -> AuthPIError:
     """Turn FastAPI's `RequestValidationError` into `InvalidRequestError` with its `fields`."""
-    errors = _errors_of(exc)
+    return fields_error(_errors_of(exc))
+
+
+def fields_error(errors: Sequence[object]) -> AuthPIError:
+    """Turn a list of pydantic's error records into `InvalidRequestError` with its `fields`."""
     fields = [field_error(error) for error in errors[:MOST_FIELDS]]
     return InvalidRequestError(_describe(len(errors)), fields=fields)
 
@@ -112,7 +123,14 @@ def _path(location: Sequence[object]) -> str:
     place, *names = location or ("",)
     if place != "body" or not names:
         names = [place, *names]
-    return ".".join(str(name) for name in names if isinstance(name, str | int))[:_LONGEST_PATH]
+    return ".".join(filter(None, map(_name, names)))[:_LONGEST_PATH]
+
+
+def _name(name: object) -> str:
+    if isinstance(name, str):
+        return name
+    # An index. Python does not convert any number of digits.
+    return str(name) if isinstance(name, int) and abs(name) < 2**63 else ""
 
 
 def _malformed_json(location: Sequence[object]) -> FieldError:

@@ -29,6 +29,7 @@ __all__ = [
     "ErrorCode",
     "fallback",
     "is_error_status",
+    "status_of_close",
 ]
 
 # The characters of an OAuth error code, less the space: RFC 6749, 5.2 and RFC 6750, 3.
@@ -88,7 +89,7 @@ class ErrorCode:
                 f"The error code {name!r} has the description {self.description!r}: use a sentence "
                 "for the developers of clients."
             )
-        if self.retryable not in (None, True, False):
+        if not isinstance(self.retryable, bool | None):
             raise ValueError(
                 f"The error code {name!r} has retryable={self.retryable!r}: use True, False, or "
                 "None to follow the status."
@@ -267,3 +268,17 @@ def fallback(status: int) -> ErrorCode:
     if status == code.status:
         return code
     return replace(code, status=status, description=_DESCRIPTIONS.get(status, code.description))
+
+
+def status_of_close(code: int) -> int:
+    """Give the HTTP status of an error for which a WebSocket is closed with `code`.
+
+    Example:
+        >>> status_of_close(1008), status_of_close(1011), status_of_close(1013)
+        (403, 500, 503)
+    """
+    return _STATUS_OF_CLOSE.get(code, 403)
+
+
+# The close codes of RFC 6455, 7.4.1 and its registry that put it to the server.
+_STATUS_OF_CLOSE: Final = {1011: 500, 1012: 503, 1013: 503}

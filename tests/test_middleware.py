@@ -1,5 +1,7 @@
 """The boundary in raw ASGI: what it sends, and what it leaves alone."""
 
+import asyncio
+import json
 import logging
 from collections.abc import Iterable, MutableMapping
 from typing import Any
@@ -18,6 +20,7 @@ from authpi_errors import (
     AccessDeniedError,
     ErrorMiddleware,
     ErrorRegistry,
+    ForeignResponse,
     NotFoundError,
     ServerError,
 )
@@ -136,15 +139,33 @@ async def test_once_the_response_has_started_nothing_more_is_sent(error: Excepti
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt(), SystemExit()], ids=["interrupt", "exit"])
-async def test_what_ends_the_process_passes(error: BaseException) -> None:
+async def test_what_ends_the_process_passes_once_the_client_has_its_answer(
+    error: BaseException,
+) -> None:
     messages, failure = await outcome(ErrorMiddleware(raising(error)))
-    assert (messages, failure) == ([], error)
+    assert [message.get("status") for message in messages] == [500, None]
+    assert failure is error
 
 
 async def test_a_client_that_has_gone_is_not_answered() -> None:
+    assert await sent_by(ErrorMiddleware(raising(ClientDisconnect()))) == []
+
+
+async def test_middleware_further_out_learns_that_the_client_has_gone() -> None:
+    learned: list[Exception] = []
+
+    class Learning(Passing):
+        async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+            try:
+                await self.app(scope, receive, send)
+            except ClientDisconnect as exc:
+                learned.append(exc)
+                raise
+
     gone = ClientDisconnect()
-    messages, failure = await outcome(ErrorMiddleware(raising(gone)))
-    assert (messages, failure) == ([], gone)
+    app = ErrorMiddleware(Learning(ErrorMiddleware(raising(gone))))
+    assert await sent_by(app) == []
+    assert learned == [gone]
 
 
 async def test_a_plain_500_gives_way_to_the_exception_behind_it() -> None:
@@ -152,12 +173,40 @@ async def test_a_plain_500_gives_way_to_the_exception_behind_it() -> None:
     assert [message.get("status") for message in messages] == [404, None]
 
 
-async def test_a_plain_500_without_an_exception_is_sent_in_the_end() -> None:
+def sending(*messages: Message) -> ASGIApp:
+    """An application that sends some messages."""
+
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
-        for message in PLAIN_500:
+        for message in messages:
             await send(message)
 
-    assert await sent_by(ErrorMiddleware(app)) == list(PLAIN_500)
+    return app
+
+
+async def test_a_plain_500_without_an_exception_is_rewritten_in_the_end() -> None:
+    start, body = await sent_by(ErrorMiddleware(sending(*PLAIN_500)))
+    assert start["status"] == 500
+    assert json.loads(body["body"])["error"] == "server_error"
+
+
+async def test_what_starlette_raises_after_a_plain_500_stands_for_its_cause() -> None:
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await sending(*PLAIN_500)(scope, receive, send)
+        late = "Caught handled exception, but response already started."
+        raise RuntimeError(late) from NotFoundError()
+
+    start, _ = await sent_by(ErrorMiddleware(app))
+    assert start["status"] == 404
+
+
+async def test_another_exception_after_a_plain_500_stands_for_itself() -> None:
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await sending(*PLAIN_500)(scope, receive, send)
+        raise RuntimeError("a bug") from NotFoundError()
+
+    messages, failure = await outcome(ErrorMiddleware(app))
+    assert messages[0]["status"] == 500
+    assert isinstance(failure, RuntimeError)
 
 
 async def test_a_500_of_another_kind_is_not_held_back() -> None:
@@ -172,18 +221,11 @@ async def test_a_500_of_another_kind_is_not_held_back() -> None:
     assert messages[0]["headers"] == [(b"Content-Type", b"text/html")]
 
 
-async def test_a_500_without_headers_is_not_held_back() -> None:
-    start = {"type": "http.response.start", "status": 500}
-    cause = NotFoundError()
-    messages, failure = await outcome(ErrorMiddleware(raising(cause, start)))
-    assert (kinds(messages), failure) == (["http.response.start"], cause)
-
-
 async def test_a_long_plain_500_is_not_held_back_for_ever() -> None:
-    more = [{"type": "http.response.body", "body": b"x", "more_body": True}] * 100
+    more = [{"type": "http.response.body", "body": b"x" * 1024, "more_body": True}] * 65
     cause = NotFoundError()
     messages, failure = await outcome(ErrorMiddleware(raising(cause, PLAIN_500[0], *more)))
-    assert (len(messages), failure) == (101, cause)
+    assert (len(messages), failure) == (66, cause)
 
 
 async def test_informational_messages_do_not_start_the_response() -> None:
@@ -206,7 +248,7 @@ async def test_a_server_error_that_is_raised_on_purpose_is_in_the_log(
     with caplog.at_level(logging.WARNING, "authpi_errors"):
         await sent_by(ErrorMiddleware(raising(error)))
     (record,) = caplog.records
-    assert record.getMessage() == "Answered 503 server_error"
+    assert record.getMessage().startswith("Answered 503 server_error, reference ")
     assert record.exc_info is not None
     assert record.exc_info[1] is error
 
@@ -274,26 +316,60 @@ async def test_an_accepted_websocket_is_closed() -> None:
     assert messages[2:] == [{"type": "websocket.close", "code": 1011, "reason": "server_error"}]
 
 
-@pytest.mark.parametrize(
-    "last",
-    [
-        {"type": "websocket.close", "code": 1000},
-        {"type": "websocket.http.response.start", "status": 403, "headers": []},
-    ],
-    ids=["closed", "denied"],
-)
-async def test_a_websocket_that_has_its_answer_gets_no_other(last: Message) -> None:
+CLOSE: Message = {"type": "websocket.close", "code": 1000}
+
+
+async def test_a_websocket_that_is_closed_gets_no_other_answer() -> None:
     error = NotFoundError()
+    messages, failure = await outcome(ErrorMiddleware(raising(error, CLOSE)), scope_of("websocket"))
+    assert messages == [{"type": "websocket.close", "code": 1008, "reason": "access_denied"}]
+    assert failure is error
+
+
+async def test_a_websocket_that_is_denied_gets_no_other_answer() -> None:
+    error = RuntimeError()
+    start = {"type": "websocket.http.response.start", "status": 302, "headers": []}
     messages, failure = await outcome(
-        ErrorMiddleware(raising(error, last)), scope_of("websocket", extensions=DENIAL)
+        ErrorMiddleware(raising(error, start)), scope_of("websocket", extensions=DENIAL)
     )
-    assert (messages, failure) == ([last], error)
+    assert (kinds(messages), failure) == ([start["type"]], error)
 
 
-async def test_a_websocket_client_that_has_gone_is_not_answered() -> None:
-    gone = WebSocketDisconnect(1001)
-    messages, failure = await outcome(ErrorMiddleware(raising(gone)), scope_of("websocket"))
-    assert (messages, failure) == ([], gone)
+@pytest.mark.parametrize(("code", "status"), [(1000, 403), (1008, 403), (1011, 500), (1013, 503)])
+async def test_a_websocket_that_is_closed_before_it_is_accepted_is_denied(
+    code: int, status: int
+) -> None:
+    close = {"type": "websocket.close", "code": code, "reason": "Not today."}
+    messages = await sent_by(
+        ErrorMiddleware(sending(close, CLOSE)), scope_of("websocket", extensions=DENIAL)
+    )
+    assert kinds(messages) == ["websocket.http.response.start", "websocket.http.response.body"]
+    assert messages[0]["status"] == status
+    assert json.loads(messages[1]["body"])["error_description"] == "Not today."
+
+
+async def test_a_denial_in_plain_text_is_rewritten() -> None:
+    start = {"type": "websocket.http.response.start", "status": 400}
+    body = {"type": "websocket.http.response.body"}
+    messages = await sent_by(
+        ErrorMiddleware(sending(start, body)), scope_of("websocket", extensions=DENIAL)
+    )
+    assert kinds(messages) == [start["type"], body["type"]]
+    assert json.loads(messages[1]["body"])["error"] == "invalid_request"
+
+
+async def test_a_denial_that_the_server_can_not_send_becomes_a_close() -> None:
+    start = {"type": "websocket.http.response.start", "status": 400, "headers": []}
+    body = {"type": "websocket.http.response.body", "body": b"no"}
+    messages = await sent_by(ErrorMiddleware(sending(start, body)), scope_of("websocket"))
+    assert messages == [{"type": "websocket.close", "code": 1008, "reason": "invalid_request"}]
+
+
+@pytest.mark.parametrize("accepted", [True, False], ids=["accepted", "before it is accepted"])
+async def test_a_websocket_client_that_has_gone_is_not_answered(accepted: bool) -> None:
+    before: list[Message] = [{"type": "websocket.accept"}] if accepted else []
+    app = ErrorMiddleware(raising(WebSocketDisconnect(1001), *before))
+    assert await sent_by(app, scope_of("websocket")) == before
 
 
 async def refuse(websocket: WebSocket) -> None:
@@ -392,15 +468,15 @@ async def test_an_application_that_has_served_already_can_be_wrapped() -> None:
     assert b'"conflict"' in body["body"]
 
 
-async def test_an_application_that_can_not_be_found_keeps_its_handlers() -> None:
+async def test_what_the_handlers_of_a_hidden_application_answer_is_rewritten() -> None:
     _, body = await sent_by(ErrorMiddleware(Hiding(application())))
-    assert body["body"] == b"Taken."
+    assert json.loads(body["body"])["error_description"] == "Taken."
 
 
-async def test_exception_handling_that_is_part_of_no_application_is_left_alone() -> None:
+async def test_what_exception_handling_outside_of_an_application_answers_is_rewritten() -> None:
     app = ErrorMiddleware(ExceptionMiddleware(raising(HTTPException(409, "Taken."))))
     _, body = await sent_by(app)
-    assert body["body"] == b"Taken."
+    assert json.loads(body["body"])["error_description"] == "Taken."
 
 
 async def test_an_endless_chain_of_middleware_does_not_hold_up_the_request() -> None:
@@ -434,3 +510,97 @@ async def test_a_connection_that_breaks_while_it_is_answered_shows_both_failures
     with pytest.raises(OSError, match="gone") as caught:
         await ErrorMiddleware(raising(cause))(scope_of(), receive, send)
     assert caught.value.__context__ is cause
+
+
+TEAPOT: tuple[Message, ...] = (
+    {"type": "http.response.start", "status": 418, "headers": [(b"content-type", b"text/html")]},
+    {"type": "http.response.body", "body": b"<h1>short</h1>"},
+)
+
+
+async def test_a_function_can_have_any_error_response_rewritten() -> None:
+    seen: list[ForeignResponse] = []
+
+    def rewrite(response: ForeignResponse) -> bool:
+        seen.append(response)
+        return True
+
+    start, body = await sent_by(ErrorMiddleware(sending(*TEAPOT), rewrite=rewrite))
+    (response,) = seen
+    assert (response.status, response.body, response.is_foreign) == (418, b"<h1>short</h1>", False)
+    assert response.headers["content-type"] == "text/html"
+    assert (start["status"], json.loads(body["body"])["error"]) == (418, "invalid_request")
+
+
+async def test_a_function_can_keep_any_error_response() -> None:
+    messages = await sent_by(ErrorMiddleware(sending(*PLAIN_500), rewrite=lambda _: False))
+    assert messages == list(PLAIN_500)
+
+
+async def test_a_function_that_fails_changes_nothing(caplog: pytest.LogCaptureFixture) -> None:
+    def rewrite(response: ForeignResponse) -> bool:
+        raise ZeroDivisionError
+
+    app = ErrorMiddleware(sending(*PLAIN_500), rewrite=rewrite)
+    with caplog.at_level(logging.ERROR, "authpi_errors"):
+        _, body = await sent_by(app)
+    assert json.loads(body["body"])["error"] == "server_error"
+    assert "`rewrite` failed" in caplog.messages[0]
+
+
+async def test_an_event_stream_is_not_held_back_for_a_function() -> None:
+    start = {
+        "type": "http.response.start",
+        "status": 503,
+        "headers": [(b"content-type", b"text/event-stream")],
+    }
+    app = ErrorMiddleware(raising(RuntimeError(), start), rewrite=lambda _: True)
+    messages, _ = await outcome(app)
+    assert messages == [start]
+
+
+@pytest.mark.parametrize("error", [LookupError(), NotFoundError(), SystemExit()])
+async def test_what_is_ignored_passes_unanswered(error: BaseException) -> None:
+    app = ErrorMiddleware(
+        raising(error, *PLAIN_500), ignore=(LookupError, NotFoundError, SystemExit)
+    )
+    assert await outcome(app) == (list(PLAIN_500), error)
+
+
+@pytest.mark.parametrize("ignore", [LookupError, (5,), [LookupError], (int,)])
+def test_what_can_not_be_ignored_is_refused_when_the_application_is_built(ignore: Any) -> None:
+    with pytest.raises(ValueError, match="use a tuple of exception types"):
+        ErrorMiddleware(sending(), ignore=ignore)
+
+
+async def test_a_status_that_servers_fail_on_becomes_a_500() -> None:
+    start = {"type": "http.response.start", "status": 600, "headers": []}
+    messages = await sent_by(ErrorMiddleware(sending(start, BODY)))
+    assert [message.get("status") for message in messages] == [500, None]
+
+
+async def test_an_application_that_ends_without_a_response_is_answered_for(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    with caplog.at_level(logging.ERROR, "authpi_errors"):
+        start, _ = await sent_by(ErrorMiddleware(sending()))
+    assert start["status"] == 500
+    assert caplog.messages[0] == "The application has ended without a response"
+
+
+async def test_an_error_response_that_ends_early_is_let_go_as_it_is() -> None:
+    assert await sent_by(ErrorMiddleware(sending(PLAIN_500[0]))) == [PLAIN_500[0]]
+
+
+async def test_what_comes_with_a_rewritten_body_goes_with_it() -> None:
+    trailers = {"type": "http.response.trailers", "headers": []}
+    start = {**PLAIN_500[0], "status": 404}
+    messages = await sent_by(ErrorMiddleware(sending(start, trailers, PLAIN_500[1], trailers)))
+    assert kinds(messages) == ["http.response.start", "http.response.body"]
+
+
+@pytest.mark.parametrize("anyio_backend", ["trio"])
+async def test_a_cancellation_of_another_loop_is_not_answered() -> None:
+    messages, failure = await outcome(ErrorMiddleware(raising(asyncio.CancelledError())))
+    assert messages == []
+    assert isinstance(failure, asyncio.CancelledError)

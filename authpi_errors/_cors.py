@@ -1,0 +1,82 @@
+"""Errors that are answered outside of `CORSMiddleware` go out through it all the same.
+
+A browser shows a page nothing of a response without CORS headers, neither its code nor its status.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+
+from starlette.applications import Starlette
+from starlette.datastructures import Headers
+from starlette.middleware.cors import CORSMiddleware
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from authpi_errors._routing import matched_routes
+
+__all__ = ["cors_of", "cors_of_routes", "layers", "through"]
+
+
+def layers(app: object) -> Iterator[object]:
+    """Walk down a stack of middleware, each of which has what is below it in `app`.
+
+    That is the convention. What does not follow it ends the walk, and so does an application.
+    """
+    for _ in range(100):
+        if app is None:
+            return
+        yield app
+        app = getattr(app, "app", None)
+
+
+def cors_of(app: object) -> list[CORSMiddleware]:
+    """Find the CORS middleware in a stack, and in the application at its end, outermost first."""
+    found: list[CORSMiddleware] = []
+    for layer in layers(app):
+        if isinstance(layer, CORSMiddleware):
+            found.append(layer)
+        elif isinstance(layer, Starlette):
+            found += cors_of(layer.middleware_stack) or _made(layer)
+    return found
+
+
+def _made(application: Starlette) -> list[CORSMiddleware]:
+    """Make the CORS middleware of an application whose stack is hidden, or could not be built.
+
+    The latter is so if the constructor of one of its middlewares raises.
+    """
+    made: list[CORSMiddleware] = []
+    for cls, args, kwargs in application.user_middleware:
+        if isinstance(cls, type) and issubclass(cls, CORSMiddleware):
+            with suppress(Exception):
+                made.append(cls(application, *args, **kwargs))
+    return made
+
+
+def cors_of_routes(scope: Scope) -> list[CORSMiddleware]:
+    """Find the CORS middleware of the mounts and the route that a request takes."""
+    return [
+        cors for route in matched_routes(scope) for cors in cors_of(getattr(route, "app", None))
+    ]
+
+
+def through(cors: Sequence[CORSMiddleware], respond: ASGIApp) -> ASGIApp:
+    """Put an answer into CORS middleware that a success would have passed, the outermost first."""
+    for middleware in reversed(cors):
+        outer = copy.copy(middleware)
+        outer.app = respond
+        respond = outer
+    return _without_preflight(respond) if cors else respond
+
+
+def _without_preflight(app: ASGIApp) -> ASGIApp:
+    """Hide that a request is a preflight: CORS middleware would answer it, and not the error."""
+
+    async def call(scope: Scope, receive: Receive, send: Send) -> None:
+        headers = Headers(scope=scope).mutablecopy()
+        del headers["access-control-request-method"]
+        await app({**scope, "headers": headers.raw}, receive, send)
+
+    return call

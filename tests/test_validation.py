@@ -1,0 +1,244 @@
+"""FastAPI's validation errors: which field is wrong and how, and nothing of what was sent."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Mapping
+from datetime import date, datetime, time, timedelta
+from decimal import Decimal
+from enum import Enum
+from types import MappingProxyType
+from typing import Annotated, Any, Literal
+
+import pytest
+from fastapi.exceptions import RequestValidationError, ResponseValidationError
+from pydantic import AfterValidator, AnyUrl, BaseModel, Field, TypeAdapter, ValidationError
+
+from authpi_errors import FieldError, InvalidRequestError
+from authpi_errors._validation import (
+    MOST_FIELDS,
+    field_error,
+    is_list,
+    is_mapping,
+    is_request_validation_error,
+    validation_error,
+)
+
+SECRET = "s3cret-input"
+
+
+class Colour(Enum):
+    """Something to choose from."""
+
+    RED = "red"
+
+
+class Pet(BaseModel):
+    """A member of a union with tags."""
+
+    kind: Literal["cat"]
+
+
+class Tree(BaseModel):
+    """Another."""
+
+    kind: Literal["oak"]
+
+
+def own_check(value: str) -> str:
+    """Fail as an application's own validator does, with the input in its message."""
+    raise ValueError(f"Not {value}.")
+
+
+def of_pydantic(kind: Any, value: object) -> list[dict[str, Any]]:
+    """Give pydantic's records of what is wrong with a value."""
+    with pytest.raises(ValidationError) as caught:
+        TypeAdapter(kind).validate_python(value)
+    return [{**error} for error in caught.value.errors()]
+
+
+@pytest.mark.parametrize(
+    ("location", "path"),
+    [
+        pytest.param(("body", "user", "email"), "user.email", id="body: the field by its name"),
+        pytest.param(("body", "items", 3, "price"), "items.3.price", id="an item of a list"),
+        pytest.param(("body",), "body", id="the whole body"),
+        pytest.param(("query", "limit"), "query.limit", id="query: behind its place"),
+        pytest.param(("header", "x-a"), "header.x-a", id="header"),
+        pytest.param(["path", "user_id"], "path.user_id", id="a list for a location"),
+        pytest.param((), "", id="nowhere"),
+        pytest.param(None, "", id="no location"),
+        pytest.param("query", "", id="a string for a location"),
+        pytest.param(("query", object(), None, "a"), "query.a", id="parts that are no names"),
+        pytest.param(("query", "a" * 1_000), "query." + "a" * 194, id="a long name is cut"),
+    ],
+)
+def test_location_becomes_a_path(location: object, path: str) -> None:
+    assert field_error({"loc": location, "type": "missing", "msg": "Field required"}).field == path
+
+
+def test_location_with_a_number_that_python_does_not_write_is_no_failure() -> None:
+    error = {"loc": ("body", 10**5_000), "type": "missing", "msg": "Field required"}
+    assert len(list(validation_error(RequestValidationError([error])).fields)) == 1
+
+
+@pytest.mark.parametrize(
+    ("kind", "message", "sent"),
+    [
+        pytest.param("missing", "Field required", "Field required", id="a message of the schema"),
+        pytest.param("uuid_parsing", SECRET, "Input should be a valid UUID", id="a stand-in"),
+        pytest.param("value_error", SECRET, "The value is not valid here", id="an own validator"),
+        pytest.param("missing", 5, "The value is not valid here", id="no text"),
+        pytest.param("missing", None, "The value is not valid here", id="no message"),
+    ],
+)
+def test_message_is_one_of_the_schema(kind: str, message: object, sent: str) -> None:
+    assert field_error({"loc": ("query", "a"), "type": kind, "msg": message}).message == sent
+
+
+@pytest.mark.parametrize(
+    "kind", [None, "", 5, ["missing"], object()], ids=lambda kind: repr(kind)[:9]
+)
+def test_kind_that_is_none_is_invalid(kind: object) -> None:
+    assert field_error({"loc": ("query", "a"), "type": kind}).code == "invalid"
+
+
+@pytest.mark.parametrize("record", [None, "missing", 5, ["loc"]], ids=repr)
+def test_record_that_is_none_is_invalid(record: object) -> None:
+    assert field_error(record) == FieldError("", "invalid", "The value is not valid here")
+
+
+@pytest.mark.parametrize(
+    ("location", "message"),
+    [
+        pytest.param(("body", 7), "The body is not valid JSON at character 7", id="with a place"),
+        pytest.param(("body",), "The body is not valid JSON", id="without"),
+        pytest.param(("body", "x"), "The body is not valid JSON", id="with a place that is none"),
+        pytest.param(None, "The body is not valid JSON", id="without a location"),
+    ],
+)
+def test_malformed_json_says_where(location: object, message: str) -> None:
+    error = field_error({"loc": location, "type": "json_invalid", "ctx": {"error": SECRET}})
+    assert error == FieldError("body", "json_invalid", message)
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        pytest.param(bool, id="bool"),
+        pytest.param(int, id="int"),
+        pytest.param(float, id="float"),
+        pytest.param(Decimal, id="Decimal"),
+        pytest.param(date, id="date"),
+        pytest.param(datetime, id="datetime"),
+        pytest.param(time, id="time"),
+        pytest.param(timedelta, id="timedelta"),
+        pytest.param(uuid.UUID, id="UUID"),
+        pytest.param(AnyUrl, id="URL"),
+        pytest.param(Colour, id="enum"),
+        pytest.param(Literal["red"], id="literal"),
+        pytest.param(list[int], id="list"),
+        pytest.param(set[int], id="set"),
+        pytest.param(dict[str, int], id="dict"),
+        pytest.param(tuple[int, int], id="tuple"),
+        pytest.param(Pet, id="model"),
+        pytest.param(bytes | int, id="union"),
+        pytest.param(Annotated[str, Field(max_length=3)], id="longest string"),
+        pytest.param(Annotated[str, Field(min_length=99)], id="shortest string"),
+        pytest.param(Annotated[str, Field(pattern="^a$")], id="pattern"),
+    ],
+)
+def test_input_that_is_refused_is_not_repeated(kind: Any) -> None:
+    records = of_pydantic(kind, SECRET if kind != bytes | int else [SECRET])
+    assert SECRET not in repr([field_error(record) for record in records])
+
+
+@pytest.mark.parametrize("value", [{"kind": SECRET}, {}], ids=["a wrong tag", "no tag"])
+def test_tag_that_is_refused_is_not_repeated(value: dict[str, str]) -> None:
+    records = of_pydantic(Annotated[Pet | Tree, Field(discriminator="kind")], value)
+    assert [field_error(record).message for record in records] not in (
+        [record["msg"] for record in records],
+        ["The value is not valid here"],
+    )
+
+
+def test_message_of_an_own_validator_is_not_repeated() -> None:
+    records = of_pydantic(Annotated[str, AfterValidator(own_check)], SECRET)
+    assert SECRET in repr(records)
+    assert SECRET not in repr([field_error(record) for record in records])
+
+
+def test_validation_error_lists_its_fields() -> None:
+    records = [
+        {"loc": ("query", "limit"), "type": "int_parsing", "msg": "No integer", "input": SECRET},
+        {"loc": ("body", "a"), "type": "missing", "msg": "Field required", "input": {"b": SECRET}},
+    ]
+    error = validation_error(RequestValidationError(records, body={"b": SECRET}))
+    assert isinstance(error, InvalidRequestError)
+    assert error.fields == [
+        FieldError("query.limit", "int_parsing", "No integer"),
+        FieldError("a", "missing", "Field required"),
+    ]
+    assert "`fields`" in str(error.description)
+
+
+def test_validation_error_with_very_many_fields_names_the_first() -> None:
+    records = [{"loc": ("body", i), "type": "missing", "msg": "Field required"} for i in range(500)]
+    error = validation_error(RequestValidationError(records))
+    assert len(list(error.fields)) == MOST_FIELDS
+    assert "500 fields are wrong" in str(error.description)
+
+
+@pytest.mark.parametrize(
+    "errors",
+    [
+        pytest.param(5, id="a number"),
+        pytest.param(lambda: None, id="a function that gives None"),
+        pytest.param(lambda: "missing", id="a function that gives a string"),
+    ],
+)
+def test_validation_error_that_lists_nothing_has_no_fields(errors: object) -> None:
+    exc = RequestValidationError([])
+    exc.errors = errors  # type: ignore[method-assign, assignment]  # pyright: ignore[reportAttributeAccessIssue]
+    assert not list(validation_error(exc).fields)
+
+
+def test_exception_without_errors_has_no_fields() -> None:
+    assert not list(validation_error(ValueError()).fields)
+
+
+@pytest.mark.parametrize(
+    ("cls", "is_one"),
+    [
+        (RequestValidationError, True),
+        (ResponseValidationError, False),
+        (ValidationError, False),
+        (ValueError, False),
+        (type("RequestValidationError", (Exception,), {}), False),
+    ],
+)
+def test_only_fastapis_request_validation_error_is_one(cls: type, is_one: bool) -> None:
+    assert is_request_validation_error(cls) is is_one
+
+
+@pytest.mark.parametrize(
+    ("value", "mapping", "sequence"),
+    [
+        pytest.param({}, True, False, id="a dict"),
+        pytest.param(MappingProxyType[str, str]({}), True, False, id="another mapping"),
+        pytest.param([], False, True, id="a list"),
+        pytest.param((), False, True, id="a tuple"),
+        pytest.param("a", False, False, id="a string"),
+        pytest.param(b"a", False, False, id="bytes"),
+        pytest.param(None, False, False, id="None"),
+    ],
+)
+def test_value_from_outside_is_a_mapping_a_list_or_neither(
+    value: object, mapping: bool, sequence: bool
+) -> None:
+    assert (is_mapping(value), is_list(value)) == (mapping, sequence)
+
+
+def test_record_may_be_any_mapping() -> None:
+    record: Mapping[str, object] = MappingProxyType({"loc": ("query", "a"), "type": "missing"})
+    assert field_error(record).field == "query.a"
