@@ -5,22 +5,22 @@ from __future__ import annotations
 import logging
 import secrets
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from contextlib import suppress
 from functools import partial
+from inspect import iscoroutinefunction
 from typing import Any, Final, cast
 
 from starlette.applications import Starlette
-from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.middleware.exceptions import ExceptionMiddleware
 from starlette.requests import HTTPConnection
 from starlette.routing import Router
-from starlette.types import ASGIApp, ExceptionHandler, Receive, Scope, Send
+from starlette.types import ASGIApp, ExceptionHandler, Message, Receive, Scope, Send
 
 from authpi_errors._cors import cors_of_routes, through
 from authpi_errors._exceptions import AuthPIError
-from authpi_errors._messages import answer, send_all
+from authpi_errors._messages import answer
 from authpi_errors._registry import ErrorRegistry
 from authpi_errors._rendering import ErrorResponse, render
 from authpi_errors._routing import allowed_methods, is_routed
@@ -30,9 +30,11 @@ from authpi_errors._validation import is_request_validation_error
 __all__ = [
     "Handler",
     "add_handlers",
+    "has_handler_for_everything",
     "is_answered_by_user",
     "logger",
     "respond_to",
+    "settle_handlers",
 ]
 
 logger: Final = logging.getLogger("authpi_errors")
@@ -48,6 +50,7 @@ class Handler:
         registry: What the exceptions mean.
         default: The handler whose place this one takes. It still answers an `HTTPException` that
             is no error, such as a redirect.
+        ignore: Types of exceptions that pass.
         notice: Called before each answer.
     """
 
@@ -55,9 +58,11 @@ class Handler:
         self,
         registry: ErrorRegistry,
         default: Callable[[Any, Exception], Awaitable[ASGIApp]],
+        ignore: tuple[type[BaseException], ...] = (),
         notice: Callable[[], None] | None = None,
     ) -> None:
         self.registry = registry
+        self._ignore = ignore
         self._default = default
         self.notice = notice
 
@@ -67,13 +72,14 @@ class Handler:
             self.notice()
         scope: Scope = connection.scope
         error = self.registry.find(exc)
-        if scope["type"] != "http" or (error is None and not _is_no_error(exc)):
-            # The boundary answers what nobody expected, and knows how far a WebSocket has come.
+        if scope["type"] != "http" or isinstance(exc, self._ignore):
+            # The boundary knows how far a WebSocket has come, and lets pass what is to pass.
             raise exc
         if error is None:
+            if not _is_no_error(exc):
+                raise exc
             return await self._default(connection, exc)
         response = respond_to(exc, error, self.registry, scope)
-        settle(scope, response.status, Headers(raw=list(response.headers)))
         respond = partial(_respond, response)
         if type(exc) is HTTPException and "app_root_path" in scope and not is_routed(scope):
             # What the router of a mount turns away has left the middleware of the mount behind.
@@ -89,7 +95,10 @@ def _is_no_error(exc: Exception) -> bool:
 
 async def _respond(response: ErrorResponse, scope: Scope, receive: Receive, send: Send) -> None:
     del receive
-    await send_all(answer(response, scope), send)
+    start, body = answer(response, scope)
+    settle(scope, start)
+    await send(start)
+    await send(body)
 
 
 def respond_to(
@@ -146,10 +155,23 @@ def is_answered_by_user(scope: Scope) -> bool:
     application = scope.get("app")
     if exc is None or not isinstance(application, Starlette):
         return False
-    keys: list[object] = [*type(exc).__mro__, 500]
+    keys: list[object] = [cls for cls in type(exc).__mro__ if cls is not Exception]
     if isinstance(exc, HTTPException):
-        # This one does not reach the handler for everything.
-        keys = [exc.status_code, *(key for key in keys if key not in {Exception, 500})]
+        keys.insert(0, exc.status_code)
+    return _is_users(application, keys)
+
+
+def has_handler_for_everything(scope: Scope) -> bool:
+    """Say whether the application has an exception handler of the user's for what is unexpected.
+
+    It runs outside of all others, and the exception is raised again after it.
+    """
+    application = scope.get("app")
+    return isinstance(application, Starlette) and _is_users(application, (500, Exception))
+
+
+def _is_users(application: Starlette, keys: Iterable[object]) -> bool:
+    """Say whether the first of the application's handlers for `keys` has been set by the user."""
     handlers = application.exception_handlers
     handler = next((handlers[key] for key in keys if key in handlers), None)
     return handler is not None and not _is_default(handler) and not isinstance(handler, Handler)
@@ -159,6 +181,7 @@ def add_handlers(
     application: Starlette,
     target: Starlette | ExceptionMiddleware,
     registry: ErrorRegistry,
+    ignore: tuple[type[BaseException], ...],
     notice: Callable[[], None] | None = None,
 ) -> None:
     """Take the place of the framework's default exception handlers; those of the user's stay.
@@ -168,13 +191,13 @@ def add_handlers(
         target: What takes the new ones: the application itself, or, once its middleware is built,
             the `ExceptionMiddleware` in it.
         registry: What the exceptions mean.
+        ignore: See `Handler`.
         notice: See `Handler`.
     """
     present = application.exception_handlers
     default: Any = present.get(HTTPException)
-    handler = Handler(
-        registry, default if _is_default(default) else _STARLETTE.http_exception, notice
-    )
+    taken_over = default if _is_default(default) else _STARLETTE.http_exception
+    handler = Handler(registry, taken_over, ignore, notice)
     # Starlette asks a handler for a response, and of that only to be an ASGI application.
     starlette_handler = cast("ExceptionHandler", handler)
     ours = [HTTPException, AuthPIError, *registry.exceptions]
@@ -183,6 +206,55 @@ def add_handlers(
         # One for Exception would run in Starlette's outermost middleware, outside all others.
         if key is not Exception and (key not in present or _is_default(present[key])):
             target.add_exception_handler(key, starlette_handler)
+
+
+def settle_handlers(application: Starlette, target: ExceptionMiddleware) -> None:
+    """Have it noted that what the user's own exception handlers answer is theirs.
+
+    Args:
+        application: The application whose exception handlers are looked at.
+        target: Where they run.
+    """
+    for key, handler in application.exception_handlers.items():
+        if key not in (Exception, 500) and _is_users(application, (key,)):
+            target.add_exception_handler(key, cast("ExceptionHandler", _settling(handler)))
+
+
+def _settling(handler: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
+    """Wrap a handler, which runs in a thread if it is not asynchronous, and stays so."""
+    if _is_async(handler):
+
+        async def handle(connection: HTTPConnection, exc: Exception) -> ASGIApp | None:
+            return _settled_response(await handler(connection, exc))
+
+        return handle
+
+    def handle_in_thread(connection: HTTPConnection, exc: Exception) -> ASGIApp | None:
+        return _settled_response(handler(connection, exc))
+
+    return handle_in_thread
+
+
+def _is_async(handler: object) -> bool:
+    """Say whether calling `handler` gives a coroutine, as Starlette finds out."""
+    while isinstance(handler, partial):
+        handler = handler.func
+    return iscoroutinefunction(handler) or iscoroutinefunction(type(handler).__call__)
+
+
+def _settled_response(response: ASGIApp | None) -> ASGIApp | None:
+    if response is None:
+        return None
+
+    async def respond(scope: Scope, receive: Receive, send: Send) -> None:
+        def settling(message: Message) -> Awaitable[None]:
+            if message["type"] == "http.response.start":
+                settle(scope, message)
+            return send(message)
+
+        await response(scope, receive, settling)
+
+    return respond
 
 
 def _is_default(handler: object) -> bool:

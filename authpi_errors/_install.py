@@ -66,7 +66,7 @@ def install(
             "built: call it where the application is made."
         )
     installed = _Installed(app, options)
-    add_handlers(app, app, installed.registry, installed.notice)
+    add_handlers(app, app, installed.registry, ignore, installed.notice)
     app.build_middleware_stack = installed.build  # type: ignore[method-assign]
 
 
@@ -132,7 +132,7 @@ class _Installed:
             rewrite=self.options.rewrite,
             ignore=self.options.ignore,
         )
-        boundary.adopt(self._app, is_inside=is_inside)
+        boundary.adopt(self._app, is_inside=is_inside, is_outermost=not is_inside)
         return boundary
 
     def notice(self) -> None:

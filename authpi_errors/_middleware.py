@@ -8,7 +8,8 @@ so that the server logs it.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import Final
 
 from starlette.applications import Starlette
@@ -27,12 +28,18 @@ from authpi_errors._foreign import (
     foreign_error,
     may_be_foreign,
 )
-from authpi_errors._handlers import add_handlers, logger, respond_to
+from authpi_errors._handlers import (
+    add_handlers,
+    has_handler_for_everything,
+    logger,
+    respond_to,
+    settle_handlers,
+)
 from authpi_errors._messages import answer, send_all
 from authpi_errors._registry import ErrorRegistry, is_group, leaves
 from authpi_errors._rendering import ErrorResponse
-from authpi_errors._sending import SENDINGS, Sending
-from authpi_errors._settled import enter, settle
+from authpi_errors._sending import Sending, WebSocketSending
+from authpi_errors._settled import is_settled, settle
 
 __all__ = ["ErrorMiddleware"]
 
@@ -74,42 +81,72 @@ class ErrorMiddleware:
         self._ignore = checked_ignore(ignore)
         self._application: Starlette | None = None
         self._is_inside = False
+        self.is_outermost = True
         self._prepared = False
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection. Scopes without a client, such as `lifespan`, pass through."""
-        kind = scope["type"]
-        if kind not in SENDINGS:
+        if scope["type"] != "http":
+            await self._call_other(scope, receive, send)
+            return
+        if not self._prepared:
+            self._prepare(scope)
+        started = False
+        sending: Sending | None = None
+
+        # A plain function: a success costs no coroutine more, and nothing is kept of it.
+        def watch(message: Message) -> Awaitable[None]:
+            nonlocal started, sending
+            if sending is not None:
+                return sending.send(message)
+            if not started and message["type"] == "http.response.start":
+                if message["status"] >= 400 and not is_settled(scope, message):
+                    sending = Sending(scope, receive, send, self)
+                    return sending.send(message)
+                started = True
+            return send(message)
+
+        try:
+            await self.app(scope, receive, watch)
+        except BaseException as exc:
+            sending = sending or Sending(scope, receive, send, self, started=started)
+            if not await self._answer(exc, sending):
+                raise
+        if not started:
+            await self._complete(sending or Sending(scope, receive, send, self))
+
+    async def _call_other(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "websocket":
             await self.app(scope, receive, send)
             return
         if not self._prepared:
             self._prepare(scope)
-        is_outermost = enter(scope)
-        sending = SENDINGS[kind](send, scope, self)
+        sending = WebSocketSending(scope, receive, send, self)
         try:
             await self.app(scope, receive, sending.send)
-        except _GONE:
-            # Middleware further out counts on the exception.
-            if not is_outermost:
-                raise
         except BaseException as exc:
             if not await self._answer(exc, sending):
                 raise
         else:
-            if not sending.started and kind == "http":
-                await self._complete(sending)
+            if sending.held:
+                await sending.finish()
 
     async def _complete(self, sending: Sending) -> None:
         """Decide about what is held back, or answer where the application has not."""
         if sending.held:
             await sending.finish()
-        else:
+        elif not sending.started:
             logger.error("The application has ended without a response")
             await self.substitute(500, None, sending)
 
     async def _answer(self, exc: BaseException, sending: Sending) -> bool:
         """Answer an exception, if nobody has yet, and say whether that is the end of it."""
-        if isinstance(exc, self._ignore) or not _is_to_be_answered(exc):
+        if isinstance(exc, _GONE):
+            sending.replace()
+            # Middleware further out counts on the exception.
+            return self.is_outermost
+        is_answered = bool(sending.held) and has_handler_for_everything(sending.scope)
+        if is_answered or isinstance(exc, self._ignore) or not _is_to_be_answered(exc):
             await sending.release()
             return False
         known = _cause_of_crash(exc) if sending.held else exc
@@ -133,25 +170,25 @@ class ErrorMiddleware:
         application = self._application
         if application is None or not self._is_inside:
             return False
-        handlers = application.exception_handlers
-        if 500 in handlers or Exception in handlers:
+        if has_handler_for_everything({"app": application}):
             return True
         return application.debug and "text/html" in Headers(scope=scope).get("accept", "")
 
     async def _send(self, response: ErrorResponse, sending: Sending) -> None:
         headers = Headers(raw=list(response.headers))
-        settle(sending.scope, response.status, headers)
         forward = sending.replace()
 
         async def respond(scope: Scope, receive: Receive, send: Send) -> None:
             del receive
-            await send_all(answer(response, scope, accepted=sending.accepted), send)
+            messages = answer(response, scope, accepted=sending.accepted)
+            settle(sending.scope, {"headers": [], "status": response.status, **messages[0]})
+            await send_all(messages, send)
 
         if sending.scope["type"] == "http" and not _has_passed_cors(headers):
             call = through(self._cors(sending.scope), respond)
-            await call(sending.scope, _nothing_to_receive, forward)
+            await call(sending.scope, sending.receive, forward)
         else:
-            await respond(sending.scope, _nothing_to_receive, forward)
+            await respond(sending.scope, sending.receive, forward)
 
     def _cors(self, scope: Scope) -> list[CORSMiddleware]:
         """Find the CORS middleware that a success would have passed on its way to here."""
@@ -202,25 +239,47 @@ class ErrorMiddleware:
         target: ExceptionMiddleware | None = None
         is_inside = True
         for layer in layers(self.app):
+            if isinstance(layer, ErrorMiddleware):
+                layer.is_outermost = False
             if isinstance(layer, Starlette):
                 application, is_inside = layer, False
-            elif isinstance(layer, ExceptionMiddleware):
+                target = _exception_middleware(layer)
+                break
+            if isinstance(layer, ExceptionMiddleware):
                 target = layer
                 break
         if isinstance(application, Starlette) and (target is not None or not is_inside):
             self.adopt(application, is_inside=is_inside)
-            add_handlers(application, target or application, self.registry)
+            add_handlers(application, target or application, self.registry, self._ignore)
+            if target is not None:
+                settle_handlers(application, target)
 
-    def adopt(self, application: Starlette, *, is_inside: bool) -> None:
+    def adopt(self, application: Starlette, *, is_inside: bool, is_outermost: bool = True) -> None:
         """Say which application this is a part of, or around.
 
         Args:
             application: The application.
             is_inside: Whether this is a part of it, below its outermost middleware.
+            is_outermost: Whether there is no other boundary further out.
         """
+        self.is_outermost = is_outermost
         self._prepared = True
         self._application = application
         self._is_inside = is_inside
+
+
+def _exception_middleware(application: Starlette) -> ExceptionMiddleware | None:
+    """Find where the handlers of an application are, once it has its middleware."""
+    if application.middleware_stack is None:
+        # As the application does at its first request, which this is.
+        with suppress(Exception):
+            application.middleware_stack = application.build_middleware_stack()
+    found = (
+        layer
+        for layer in layers(application.middleware_stack)
+        if isinstance(layer, ExceptionMiddleware)
+    )
+    return next(found, None)
 
 
 def checked_ignore(ignore: tuple[type[BaseException], ...]) -> tuple[type[BaseException], ...]:
@@ -271,7 +330,3 @@ def _is_cancelled() -> bool:
 def _has_passed_cors(headers: Headers) -> bool:
     varies = headers.get("vary", "").lower()
     return "access-control-allow-origin" in headers or "origin" in varies
-
-
-async def _nothing_to_receive() -> Message:
-    return {"type": "http.disconnect"}

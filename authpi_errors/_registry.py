@@ -67,12 +67,14 @@ class ErrorRegistry:
 
     __slots__ = (
         "_all_codes",
+        "_by_status",
         "_challenges",
         "_codes",
         "_decisions",
         "_exceptions",
         "_statuses",
         "_targets",
+        "memo",
     )
 
     def __init__(
@@ -83,6 +85,9 @@ class ErrorRegistry:
         statuses: Mapping[int, str] | None = None,
         challenges: Iterable[Challenge] | None = None,
     ) -> None:
+        self.memo: dict[object, Any] = {}
+        """Whatever can be worked out once for this registry, by those who work it out."""
+        self._by_status: dict[int, ErrorCode] = {}
         self._codes = codes_by_name(codes)
         self._all_codes = MappingProxyType({**CODES, **self._codes})
         self._exceptions = dict(exceptions or {})
@@ -148,6 +153,12 @@ class ErrorRegistry:
 
     def code_for(self, status: int) -> ErrorCode:
         """Give the code of a status, 400 to 599, that came without a code."""
+        code = self._by_status.get(status)
+        if code is None:
+            code = self._by_status[status] = self._make_code_for(status)
+        return code
+
+    def _make_code_for(self, status: int) -> ErrorCode:
         name = self._statuses.get(status)
         if name is not None:
             code = self.codes[name]

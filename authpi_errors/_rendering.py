@@ -8,17 +8,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from datetime import date, datetime, time
 from enum import Enum
 from itertools import islice
-from typing import Any, Final, TypeVar
+from typing import Any, Final, NamedTuple, TypeVar
 from uuid import UUID
 
 import orjson
 
 from authpi_errors import _headers
-from authpi_errors._exceptions import AuthPIError, FieldError
+from authpi_errors._exceptions import AuthPIError, FieldError, PreconditionFailedError
 from authpi_errors._headers import Challenge, Header
 from authpi_errors._registry import ErrorRegistry
 from authpi_errors.codes import ErrorCode, is_error_status
@@ -46,6 +45,7 @@ _FRAMING: Final = frozenset(
 
 # RFC 6749, 5.1 and 5.2: what is said of credentials is not to be stored.
 _NO_STORE: Final = (b"cache-control", b"no-store")
+_JSON: Final = (b"content-type", b"application/json")
 
 # An iterator can be endless.
 _MOST_ITEMS: Final = 1000
@@ -53,8 +53,7 @@ _MOST_ITEMS: Final = 1000
 _T = TypeVar("_T")
 
 
-@dataclass(frozen=True, slots=True)
-class ErrorResponse:
+class ErrorResponse(NamedTuple):
     """An error as it is sent.
 
     Attributes:
@@ -94,6 +93,18 @@ def render(
     Returns:
         The response. This function does not raise.
     """
+    return _render_plain(error, registry, make_reference) or _render_any(
+        error, registry, method, make_reference, allowed
+    )
+
+
+def _render_any(
+    error: AuthPIError,
+    registry: ErrorRegistry,
+    method: str,
+    make_reference: Callable[[], str] | None,
+    allowed: Callable[[], Iterable[str]] | None,
+) -> ErrorResponse:
     parts = _Parts(error)
     code = registry.code_of(error)
     status = parts.read("status", _status) or code.status
@@ -130,10 +141,128 @@ def render(
         headers.append(_NO_STORE)
     if b"www-authenticate" not in names:
         headers += parts.challenges(registry.challenges, status, description)
-    framing = (b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))
+    framing = _JSON, (b"content-length", b"%d" % len(body))
     return ErrorResponse(
         status, (*framing, *headers, *given), body, code.value, reference, tuple(parts.dropped)
     )
+
+
+class _Template(NamedTuple):
+    """What is the same for every error of a class, encoded once.
+
+    Most errors have a description, and perhaps a reference, a delay or an entity tag: these are put
+    between what stands here. The result is the same, to the byte, as `_render_any` gives.
+    """
+
+    code: ErrorCode
+    head: bytes
+    description: bytes
+    is_retryable: bool
+    has_tag: bool
+    headers: tuple[Header, ...]
+
+    def fill(
+        self, error: AuthPIError, make_reference: Callable[[], str] | None
+    ) -> ErrorResponse | None:
+        """Render an error; `None` if it holds something else, or something odd."""
+        if not self._has_only_plain_parts(error):
+            return None
+        reference = error.reference
+        if reference is None and self.code.status >= 500 and make_reference is not None:
+            reference = make_reference()
+        delay: Any = error.retry_after
+        retry_after: int | None = self.code.retry_after if delay is None else delay
+        body = self.head
+        body += self.description if error.description is None else orjson.dumps(error.description)
+        if reference is not None:
+            body += b',"reference":' + orjson.dumps(reference)
+        is_retryable = self.is_retryable or retry_after is not None
+        body += b',"retryable":true' if is_retryable else b',"retryable":false'
+        headers: tuple[Header, ...] = self.headers
+        if retry_after is not None:
+            digits = b"%d" % retry_after
+            body += b',"retry_after":' + digits
+            headers = ((b"retry-after", digits), *headers)
+        tag: str | None = getattr(error, "current_etag", None) if self.has_tag else None
+        if tag is not None:
+            encoded = orjson.dumps(tag)
+            body += b',"current_etag":' + encoded + b',"currentETag":' + encoded
+            headers = ((b"etag", tag.encode("latin-1")), *headers)
+        body += b"}"
+        length = (b"content-length", b"%d" % len(body))
+        code = self.code
+        return ErrorResponse(code.status, (_JSON, length, *headers), body, code.value, reference)
+
+    def _has_only_plain_parts(self, error: AuthPIError) -> bool:
+        delay: object = error.retry_after
+        tag = getattr(error, "current_etag", None) if self.has_tag else None
+        return (
+            (error.status is None or error.status == self.code.status)
+            and error.retryable is None
+            and not error.headers
+            and error.fields == ()
+            and not error.extra
+            and _is_plain_text(error.description)
+            and _is_plain_text(error.reference)
+            and (delay is None or (type(delay) is int and 0 <= delay < 2**31))
+            and (tag is None or (type(tag) is str and _headers.entity_tag(tag) == tag))
+        )
+
+
+def _is_plain_text(text: object) -> bool:
+    return text is None or (type(text) is str and bool(text.strip()))
+
+
+def _render_plain(
+    error: AuthPIError, registry: ErrorRegistry, make_reference: Callable[[], str] | None
+) -> ErrorResponse | None:
+    """Render an error of which only a few parts are given, from the template of its class."""
+    try:
+        cls, code = type(error), error.code
+        # The code of a class lives as long as the class; the template keeps any other alive.
+        key = cls, id(code)
+        known = registry.memo.get(key)
+        if known is None:
+            if len(registry.memo) >= _MOST_TEMPLATES:
+                registry.memo.clear()
+            known = registry.memo[key] = code, _template(cls, error, registry)
+        template: _Template | None = known[1]
+        return None if template is None else template.fill(error, make_reference)
+    except Exception:
+        # The careful way finds out what is wrong, and leaves it out.
+        return None
+
+
+def _template(
+    cls: type[AuthPIError], error: AuthPIError, registry: ErrorRegistry
+) -> _Template | None:
+    """Make the template of a class, unless its headers depend on more than it puts in."""
+    has_tag = cls.header_fields is PreconditionFailedError.header_fields
+    if cls.challenge is not AuthPIError.challenge:
+        return None
+    if cls.header_fields is not AuthPIError.header_fields and not has_tag:
+        return None
+    code = registry.code_of(error)
+    if code.status == 405:
+        return None
+    bare = AuthPIError()
+    bare.code = code
+    response = _render_any(bare, registry, "GET", None, None)
+    return _Template(
+        code,
+        b'{"error":' + orjson.dumps(code.value) + b',"error_description":',
+        orjson.dumps(code.description),
+        code.is_retryable(),
+        has_tag,
+        tuple(field for field in response.headers if field[0] not in _FILLED),
+    )
+
+
+# What a template's headers leave to the error.
+_FILLED: Final = frozenset((b"content-type", b"content-length", b"retry-after"))
+
+# Applications can make classes without end.
+_MOST_TEMPLATES: Final = 1024
 
 
 class _Parts:

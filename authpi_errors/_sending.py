@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Awaitable
 from typing import Any, Final, Protocol
 
 from starlette.datastructures import Headers
 from starlette.routing import WebSocketRoute
-from starlette.types import Message, Scope, Send
+from starlette.types import Message, Receive, Scope, Send
 
 from authpi_errors._foreign import ForeignResponse
-from authpi_errors._handlers import is_answered_by_user
+from authpi_errors._handlers import has_handler_for_everything, is_answered_by_user
 from authpi_errors._messages import can_deny, send_all
-from authpi_errors._settled import is_anything_settled, is_settled, settle
+from authpi_errors._settled import is_anything_settled, settle
 from authpi_errors.codes import is_error_status, status_of_close
 
-__all__ = ["SENDINGS", "Judge", "Sending"]
+__all__ = ["Judge", "Sending", "WebSocketSending"]
+
+# How many messages are held back: of a body in pieces, each can be empty.
+_MOST_HELD: Final = 1000
 
 # The messages that bring a body, or name a file that is one.
 _BODIES: Final = ("http.response.body", "http.response.pathsend", "http.response.zerocopysend")
@@ -38,16 +42,17 @@ class Judge(Protocol):
 
 
 class Sending:
-    """The answer to one HTTP request, as it passes a boundary.
+    """The answer to one HTTP request, from the moment on that it is not a success.
 
-    A success passes at once. An error response that may be a framework's is held back until its
-    body is complete, and then rewritten. One that is a plain 500 is held back until the application
+    An error response that may be a framework's is held back until its body is complete, and then
+    rewritten. One that is a plain 500 is held back until the application
     ends: a mounted or wrapped application sends such a 500 when it fails, and raises the exception
     only then, which knows more.
 
     Attributes:
-        forward: Sends to the client, past what is observed here.
         scope: The scope of the connection.
+        receive: Receives from the client.
+        forward: Sends to the client, past what is observed here.
         held: The messages that are held back.
         started: Whether something has been sent that can't be taken back.
         accepted: Whether this is a WebSocket that has been accepted.
@@ -56,34 +61,43 @@ class Sending:
     __slots__ = (
         "_body",
         "_is_complete",
+        "_is_crash",
         "_judge",
         "_replaced",
         "accepted",
         "forward",
         "held",
+        "receive",
         "scope",
         "started",
     )
 
-    def __init__(self, forward: Send, scope: Scope, judge: Judge) -> None:
-        self.forward = forward
+    def __init__(
+        self,
+        scope: Scope,
+        receive: Receive,
+        forward: Send,
+        judge: Judge,
+        *,
+        started: bool = False,
+    ) -> None:
         self.scope = scope
+        self.receive = receive
+        self.forward = forward
         self.held: list[Message] = []
-        self.started = False
+        self.started = started
         self.accepted = False
         self._replaced = False
         self._judge = judge
 
     def send(self, message: Message) -> Awaitable[None]:
-        """Pass a message on, or hold it back: without a coroutine more, while all goes well."""
+        """Pass a message on, or hold it back."""
         if self.started:
             return _nothing() if self._replaced else self.forward(message)
         if self.held:
             return self._hold_more(message)
         if message["type"] == "http.response.start":
-            if message["status"] >= 400:
-                return self._hold(message)
-            self.started = True
+            return self._hold(message)
         return self.forward(message)
 
     async def _hold(self, start: Message) -> None:
@@ -92,40 +106,51 @@ class Sending:
             # Servers fail on it, after they have marked the response as started.
             await self._judge.substitute(500, None, self)
             return
-        # ASGI allows headers that can be read only once.
-        start = {**start, "headers": list(start.get("headers", ()))}
+        if not isinstance(start.get("headers"), list):
+            # ASGI allows headers that can be read only once, and none.
+            start = {**start, "headers": list(start.get("headers", ()))}
         self.held.append(start)
         self._body = bytearray()
         self._is_complete = False
-        headers = _headers_of(start)
-        if (
-            is_settled(self.scope, start["status"], headers)
-            or is_answered_by_user(self.scope)
-            or not self._judge.may_rewrite(headers, b"")
-        ):
+        self._is_crash = self._is_certain_crash(start)
+        if self._is_crash:
+            return
+        if is_answered_by_user(self.scope) or not self._judge.may_rewrite(_headers_of(start), b""):
             await self.release()
 
     async def _hold_more(self, message: Message) -> None:
         self.held.append(message)
         kind: str = message["type"]
-        if not kind.endswith(_BODIES):
+        if self._is_crash or not kind.endswith(_BODIES):
             # Something that belongs to the response: it goes where that goes.
             return
         self._body += message.get("body", b"")
         self._is_complete = not message.get("more_body", False)
         headers = _headers_of(self.held[0])
-        if not self._judge.may_rewrite(headers, self._body):
+        if len(self.held) > _MOST_HELD or not self._judge.may_rewrite(headers, self._body):
             await self.release()
         elif self._is_complete and not self._may_be_a_crash(headers):
             await self.finish()
 
+    def _is_certain_crash(self, start: Message) -> bool:
+        """Say whether Starlette answers an exception by itself, in its debugger at any length."""
+        is_plain = _headers_of(start).get("content-type", "").startswith("text/plain")
+        is_answered = is_plain and start["status"] == 500 and sys.exception() is not None
+        return is_answered and not has_handler_for_everything(self.scope)
+
     def _may_be_a_crash(self, headers: Headers) -> bool:
+        """Say whether an exception may follow: Starlette raises what it has answered with a 500."""
+        if has_handler_for_everything(self.scope):
+            return sys.exception() is not None
         plain = headers.get("content-type", "").lower().startswith("text/plain")
         return plain and self.held[0]["status"] == 500
 
     async def finish(self) -> None:
         """Decide about what is held back, now that no more of it comes."""
         start = self.held[0]
+        if self._is_crash:
+            await self._judge.substitute(500, None, self)
+            return
         if self._is_complete:
             response = ForeignResponse(
                 self.scope, int(start["status"]), _headers_of(start), bytes(self._body)
@@ -139,7 +164,7 @@ class Sending:
         held, self.held = self.held, []
         self.started = True
         if held:
-            settle(self.scope, held[0]["status"], _headers_of(held[0]))
+            settle(self.scope, held[0])
         await send_all(held, self.forward)
 
     def replace(self) -> Send:
@@ -149,7 +174,7 @@ class Sending:
         return self.forward
 
 
-class _WebSocketSending(Sending):
+class WebSocketSending(Sending):
     """The answer to one WebSocket: accepted and closed, or denied.
 
     One that is closed before it is accepted is denied by the server, with a 403 without a body.
@@ -191,10 +216,6 @@ class _WebSocketSending(Sending):
         else:
             # Starlette denies with a response without asking whether the server can send it.
             await self._judge.substitute(start["status"], None, self)
-
-
-SENDINGS: Final[dict[str, type[Sending]]] = {"http": Sending, "websocket": _WebSocketSending}
-"""By the type of the scope: the connections that can be answered."""
 
 
 def _headers_of(start: Message) -> Headers:

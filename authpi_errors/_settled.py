@@ -1,48 +1,50 @@
-"""What the boundaries of one request tell each other: which error responses are decided about.
+"""What handlers and boundaries tell those further out: which error responses are decided about.
 
-Kept in the scope of the connection, which middleware hands on or copies.
+Kept in the scope of the connection, from the first error response on.
 """
 
 from __future__ import annotations
 
 from typing import Final
 
-from starlette.datastructures import Headers
-from starlette.types import Scope
+from starlette.types import Message, Scope
 
-__all__ = ["enter", "is_anything_settled", "is_settled", "settle"]
+__all__ = ["is_anything_settled", "is_settled", "settle"]
 
 _KEY: Final = "authpi_errors.settled"
 
 # What tells one response from another that middleware has put in its place.
-_Mark = tuple[int, str | None, str | None]
+_MARKS: Final = frozenset((b"content-type", b"content-length"))
 
 
-def enter(scope: Scope) -> bool:
-    """Begin the list of a connection, and say whether there was none: is this the outermost?"""
-    if _KEY in scope:
-        return False
-    scope[_KEY] = []
-    return True
+def settle(scope: Scope, start: Message) -> None:
+    """Note that the response with this start is to stay as it is."""
+    scope.setdefault(_KEY, []).append(start)
 
 
-def settle(scope: Scope, status: int, headers: Headers) -> None:
-    """Note that a response is to stay as it is."""
-    settled: list[_Mark] | None = scope.get(_KEY)
-    if settled is not None:
-        settled.append(_mark(status, headers))
-
-
-def is_settled(scope: Scope, status: int, headers: Headers) -> bool:
-    """Say whether a response has been decided about further in."""
-    settled: list[_Mark] = scope.get(_KEY, [])
-    return _mark(status, headers) in settled
+def is_settled(scope: Scope, start: Message) -> bool:
+    """Say whether the response with this start has been decided about further in."""
+    settled: list[Message] = scope.get(_KEY, _NOTHING)
+    headers = start.get("headers", _NOTHING)
+    for known in settled:
+        # Most often nothing in between has touched it.
+        if headers is known.get("headers"):
+            return True
+    return any(_mark(start) == _mark(known) for known in settled)
 
 
 def is_anything_settled(scope: Scope) -> bool:
     """Say whether a WebSocket has its answer from further in: it gets only one."""
-    return bool(scope.get(_KEY))
+    return _KEY in scope
 
 
-def _mark(status: int, headers: Headers) -> _Mark:
-    return status, headers.get("content-type"), headers.get("content-length")
+_NOTHING: Final[list[Message]] = []
+
+
+def _mark(start: Message) -> tuple[object, ...]:
+    headers: object = start.get("headers")
+    if not isinstance(headers, list):
+        # ASGI allows headers that can be read only once: nobody but the server is to read them.
+        return (start,)
+    found = {bytes(name).lower(): bytes(value) for name, value in headers}
+    return start["status"], *(found.get(name) for name in _MARKS)

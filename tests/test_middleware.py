@@ -604,3 +604,11 @@ async def test_a_cancellation_of_another_loop_is_not_answered() -> None:
     messages, failure = await outcome(ErrorMiddleware(raising(asyncio.CancelledError())))
     assert messages == []
     assert isinstance(failure, asyncio.CancelledError)
+
+
+async def test_a_message_that_nobody_knows_is_no_answer_to_a_websocket() -> None:
+    unknown = {"type": "websocket.unknown"}
+    messages = await sent_by(
+        ErrorMiddleware(raising(AccessDeniedError(), unknown)), scope_of("websocket")
+    )
+    assert kinds(messages) == ["websocket.unknown", "websocket.close"]

@@ -413,6 +413,12 @@ def nested(depth: int) -> list[Any]:
     return found
 
 
+class Weekday(Enum):
+    """What JSON has no word for, but its value."""
+
+    MONDAY = 1
+
+
 class Key(str, Enum):  # noqa: UP042 - not shown as its value
     """A name, as an application may keep it."""
 
@@ -455,6 +461,7 @@ def test_extra_member_that_json_can_not_say_is_named_and_the_others_are_sent(val
         pytest.param(2**63, 2**63, id="a large integer"),
         pytest.param(datetime(2026, 1, 2, tzinfo=UTC), "2026-01-02T00:00:00+00:00", id="datetime"),
         pytest.param(UUID(int=1), "00000000-0000-0000-0000-000000000001", id="UUID"),
+        pytest.param(Weekday.MONDAY, 1, id="a member of a plain enum"),
         pytest.param(Key.ERROR, "error", id="a member of an enum"),
     ],
 )
