@@ -66,7 +66,7 @@ class Handler:
         self._default = default
         self.notice = notice
 
-    async def __call__(self, connection: HTTPConnection, exc: Exception) -> ASGIApp:
+    async def handle(self, connection: HTTPConnection, exc: Exception) -> ASGIApp:
         """Give an ASGI application that answers `exc`; raise it again if that is not for here."""
         if self.notice is not None:
             self.notice()
@@ -174,7 +174,8 @@ def _is_users(application: Starlette, keys: Iterable[object]) -> bool:
     """Say whether the first of the application's handlers for `keys` has been set by the user."""
     handlers = application.exception_handlers
     handler = next((handlers[key] for key in keys if key in handlers), None)
-    return handler is not None and not _is_default(handler) and not isinstance(handler, Handler)
+    is_ours = isinstance(getattr(handler, "__self__", None), Handler)
+    return handler is not None and not _is_default(handler) and not is_ours
 
 
 def add_handlers(
@@ -198,8 +199,9 @@ def add_handlers(
     default: Any = present.get(HTTPException)
     taken_over = default if _is_default(default) else _STARLETTE.http_exception
     handler = Handler(registry, taken_over, ignore, notice)
-    # Starlette asks a handler for a response, and of that only to be an ASGI application.
-    starlette_handler = cast("ExceptionHandler", handler)
+    # Starlette asks a handler for a response, and of that only to be an ASGI application. That it
+    # is asynchronous, Starlette finds out at each exception: soonest of a method.
+    starlette_handler = cast("ExceptionHandler", handler.handle)
     ours = [HTTPException, AuthPIError, *registry.exceptions]
     ours += [key for key in present if isinstance(key, type) and is_request_validation_error(key)]
     for key in ours:

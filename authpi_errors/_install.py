@@ -73,7 +73,7 @@ def install(
 def _installed(app: Starlette) -> _Installed | None:
     """Find what an earlier call has left; another library can have taken `build` over since."""
     for handler in app.exception_handlers.values():
-        notice = getattr(handler, "notice", None)
+        notice = getattr(getattr(handler, "__self__", None), "notice", None)
         owner = getattr(notice, "__self__", None)
         if isinstance(owner, _Installed):
             return owner

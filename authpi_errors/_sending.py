@@ -94,11 +94,7 @@ class Sending:
         """Pass a message on, or hold it back."""
         if self.started:
             return _nothing() if self._replaced else self.forward(message)
-        if self.held:
-            return self._hold_more(message)
-        if message["type"] == "http.response.start":
-            return self._hold(message)
-        return self.forward(message)
+        return self._hold_more(message) if self.held else self._hold(message)
 
     async def _hold(self, start: Message) -> None:
         """Hold back the start of an error response, if it may be a framework's."""

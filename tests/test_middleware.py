@@ -4,6 +4,8 @@ import asyncio
 import json
 import logging
 from collections.abc import Iterable, MutableMapping
+from contextlib import suppress
+from functools import partial
 from typing import Any
 
 import pytest
@@ -37,10 +39,9 @@ def scope_of(kind: str = "http", **parts: Any) -> Scope:
 
 
 async def sent_by(app: ASGIApp, scope: Scope | None = None) -> list[Message]:
-    """Run one connection; give what was sent, even if the application raises."""
+    """Run one connection that does not fail; give what was sent."""
     messages, failure = await outcome(app, scope)
-    if failure is not None:
-        raise failure
+    assert failure is None
     return messages
 
 
@@ -116,8 +117,7 @@ async def test_lifespan_passes_through_as_it_is() -> None:
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         seen.extend([scope, receive, send])
 
-    async def receive() -> Message:
-        return {}
+    async def receive() -> Message: ...  # type: ignore[empty-body]
 
     async def send(message: Message) -> None: ...
 
@@ -500,8 +500,7 @@ def test_by_default_the_codes_are_authpis_alone() -> None:
 
 
 async def test_a_connection_that_breaks_while_it_is_answered_shows_both_failures() -> None:
-    async def receive() -> Message:
-        return {}
+    async def receive() -> Message: ...  # type: ignore[empty-body]
 
     async def send(message: MutableMapping[str, Any]) -> None:
         raise OSError("gone")
@@ -612,3 +611,35 @@ async def test_a_message_that_nobody_knows_is_no_answer_to_a_websocket() -> None
         ErrorMiddleware(raising(AccessDeniedError(), unknown)), scope_of("websocket")
     )
     assert kinds(messages) == ["websocket.unknown", "websocket.close"]
+
+
+async def test_a_denial_that_ends_early_is_let_go_as_it_is() -> None:
+    start = {"type": "websocket.http.response.start", "status": 403, "headers": []}
+    messages = await sent_by(
+        ErrorMiddleware(sending(start)), scope_of("websocket", extensions=DENIAL)
+    )
+    assert messages == [start]
+
+
+async def test_a_crash_that_is_hushed_up_is_a_server_error() -> None:
+    class Hushing(Passing):
+        async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+            with suppress(HTTPException, ZeroDivisionError):
+                await self.app(scope, receive, send)
+
+    async def crash(request: Request) -> Response:
+        return Response(status_code=1 // 0)
+
+    app = Hushing(Starlette(routes=[Route("/", crash)]))
+    start, body = await sent_by(ErrorMiddleware(app))
+    assert (start["status"], json.loads(body["body"])["error"]) == (500, "server_error")
+
+
+async def test_what_a_handler_of_any_kind_answers_is_the_users() -> None:
+    async def handle(text: str, request: Request, exc: Exception) -> Response:
+        return PlainTextResponse(text, 409)
+
+    app = application()
+    app.add_exception_handler(HTTPException, partial(handle, "Mine."))
+    _, body = await sent_by(ErrorMiddleware(app))
+    assert body["body"] == b"Mine."

@@ -16,7 +16,7 @@ from authpi_admin.errors import PreconditionFailedError as ClientPreconditionFai
 from authpi_admin.errors import RateLimitError, ValidationError, error_from_response
 from authpi_admin.generated.models import ApiError
 from authpi_admin.generated.models import PreconditionFailedError as PreconditionFailedModel
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from authpi_errors import (
@@ -406,6 +406,7 @@ def test_challenge_is_sendable_or_refused(scheme: str, parameters: dict[str, str
 
 
 @TRIED
+@example(("quota_exhausted", 402, "It is used up.", None, None))
 @given(
     st.tuples(
         st.sampled_from(["a", "quota_exhausted"]) | scalars,

@@ -533,6 +533,11 @@ class EvasiveError(Exception):
         raise RuntimeError
 
 
+def test_evasive_exception_is_evasive() -> None:
+    with pytest.raises(RuntimeError):
+        _ = EvasiveError().args
+
+
 class SilentHTTPError(HTTPException):
     """One whose `__init__` does not call that of its parent."""
 

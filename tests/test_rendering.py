@@ -34,7 +34,7 @@ from authpi_errors import (
     UsageLimitExceededError,
 )
 from authpi_errors._exceptions import ERRORS
-from authpi_errors._rendering import ErrorResponse, render
+from authpi_errors._rendering import ErrorResponse, _render_any, _render_plain, render
 from authpi_errors.codes import CODES, fallback
 
 REGISTRY = ErrorRegistry()
@@ -757,3 +757,42 @@ def test_names_of_what_is_left_out_do_not_break_a_line_of_a_log() -> None:
     options: Any = {"headers": {"X\r\nY" * 100: "a"}, "extra": {"a\n\ud800": object()}}
     dropped = rendered(NotFoundError(**options)).dropped
     assert all(name.isascii() and name.isprintable() and len(name) < 100 for name in dropped)
+
+
+def test_codes_without_end_are_not_all_kept() -> None:
+    registry = ErrorRegistry()
+    for number in range(1_100):
+        error = AuthPIError()
+        error.code = ErrorCode(f"code_{number}", 400, "No.")
+        assert render(error, registry).code == f"code_{number}"
+    assert len(registry.memo) < 1_100
+
+
+PLAIN_ERRORS: list[AuthPIError] = [
+    NotFoundError(),
+    NotFoundError("No user 5."),
+    NotFoundError('ĉu \U0001f389 "?\\'),
+    NotFoundError(reference="r1"),
+    NotFoundError(status=404),
+    ConflictError(retry_after=2),
+    UsageLimitExceededError(retry_after=0),
+    UsageLimitExceededError("Slower.", reference="r2", retry_after=30),
+    PreconditionFailedError(),
+    PreconditionFailedError("Changed.", current_etag='"1"', retry_after=1),
+    PreconditionFailedError(current_etag='W/"1"'),
+    ServerError(),
+    ServerError("Down."),
+    ErrorRegistry().error_for(410),
+    ErrorRegistry().error_for(503, "Closed."),
+    ErrorRegistry(challenges=[Challenge("Basic", {"realm": "x"})]).error_for(404),
+]
+
+
+@pytest.mark.parametrize(
+    "error", PLAIN_ERRORS, ids=lambda error: f"{error.code.value} {vars(error)}"
+)
+def test_a_template_gives_what_careful_rendering_gives(error: AuthPIError) -> None:
+    registry = ErrorRegistry(codes=[ErrorCode("conflict", 409, "Twice.", True, retry_after=7)])
+    plain = _render_plain(error, registry, lambda: "made")
+    assert plain is not None
+    assert plain == _render_any(error, registry, "GET", lambda: "made", None)

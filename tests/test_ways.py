@@ -67,10 +67,6 @@ REGISTRY = ErrorRegistry(
 SECRET = "the password is hunter2"
 
 
-def missing_user() -> None:
-    raise NotFoundError("No user 5.")
-
-
 async def own_error(request: Request) -> Response:
     raise NotFoundError("No user 5.")
 

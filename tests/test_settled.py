@@ -1,0 +1,50 @@
+"""What is decided about further in is known further out."""
+
+import pytest
+from starlette.types import Message, Scope
+
+from authpi_errors._settled import is_anything_settled, is_settled, settle
+
+
+def start(status: int = 404, length: bytes = b"5") -> Message:
+    headers = [(b"content-type", b"text/plain"), (b"content-length", length)]
+    return {"type": "http.response.start", "status": status, "headers": headers}
+
+
+def test_nothing_is_settled_at_first() -> None:
+    scope: Scope = {}
+    assert not is_settled(scope, start())
+    assert not is_anything_settled(scope)
+
+
+def test_a_response_is_known_again() -> None:
+    scope: Scope = {}
+    response = start()
+    settle(scope, response)
+    assert is_settled(scope, response)
+    assert is_anything_settled(scope)
+
+
+def test_a_response_is_known_by_what_it_says_too() -> None:
+    scope: Scope = {}
+    settle(scope, start())
+    copy = start()
+    copy["headers"] = [*((name.upper(), value) for name, value in copy["headers"]), (b"vary", b"*")]
+    assert is_settled(scope, copy)
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        pytest.param(start(413), id="another status"),
+        pytest.param(start(length=b"6"), id="another length"),
+        pytest.param(
+            {**start(), "headers": iter(start()["headers"])}, id="headers to be read once"
+        ),
+        pytest.param({"type": "http.response.start", "status": 404}, id="no headers"),
+    ],
+)
+def test_another_response_is_not_taken_for_it(other: Message) -> None:
+    scope: Scope = {}
+    settle(scope, start())
+    assert not is_settled(scope, other)
