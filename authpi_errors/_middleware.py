@@ -151,24 +151,28 @@ class ErrorMiddleware:
             return False
         known = _cause_of_crash(exc) if sending.held else exc
         error = self.registry.find(known)
-        if sending.started or (error is None and self._is_left_alone(sending.scope)):
+        if sending.started or (error is None and self._is_left_alone(exc, sending.scope)):
             await sending.release()
             return False
         is_over = error is not None or (isinstance(exc, Exception) and not self.reraise)
         response = respond_to(
-            known, error or ServerError(), self.registry, sending.scope, raised_again=not is_over
+            known,
+            ServerError() if error is None else error,
+            self.registry,
+            sending.scope,
+            raised_again=not is_over,
         )
         await self._send(response, sending)
         return is_over
 
-    def _is_left_alone(self, scope: Scope) -> bool:
+    def _is_left_alone(self, exc: BaseException, scope: Scope) -> bool:
         """Say whether what nobody expected is somebody else's to answer.
 
         A user's handler for `Exception` runs in Starlette's outermost middleware, and so does its
         debugger, which is for browsers.
         """
         application = self._application
-        if application is None or not self._is_inside:
+        if application is None or not self._is_inside or not isinstance(exc, Exception):
             return False
         if has_handler_for_everything({"app": application}):
             return True

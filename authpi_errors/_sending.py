@@ -45,9 +45,9 @@ class Sending:
     """The answer to one HTTP request, from the moment on that it is not a success.
 
     An error response that may be a framework's is held back until its body is complete, and then
-    rewritten. One that is a plain 500 is held back until the application
-    ends: a mounted or wrapped application sends such a 500 when it fails, and raises the exception
-    only then, which knows more.
+    rewritten. One that is a plain 500 is held back until the application ends: a mounted or wrapped
+    application sends such a 500 when it fails, and raises the exception only then, which knows
+    more.
 
     Attributes:
         scope: The scope of the connection.
@@ -108,10 +108,10 @@ class Sending:
         self.held.append(start)
         self._body = bytearray()
         self._is_complete = False
-        self._is_crash = self._is_certain_crash(start)
-        if self._is_crash:
-            return
-        if is_answered_by_user(self.scope) or not self._judge.may_rewrite(_headers_of(start), b""):
+        is_users = is_answered_by_user(self.scope)
+        self._is_crash = not is_users and self._is_certain_crash(start)
+        may_stay = is_users or not self._judge.may_rewrite(_headers_of(start), b"")
+        if may_stay and not self._is_crash:
             await self.release()
 
     async def _hold_more(self, message: Message) -> None:

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Iterable, MutableMapping
 from contextlib import suppress
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from starlette.applications import Starlette
@@ -25,6 +25,7 @@ from authpi_errors import (
     ForeignResponse,
     NotFoundError,
     ServerError,
+    install,
 )
 
 START: Message = {"type": "http.response.start", "status": 200, "headers": []}
@@ -643,3 +644,38 @@ async def test_what_a_handler_of_any_kind_answers_is_the_users() -> None:
     app.add_exception_handler(HTTPException, partial(handle, "Mine."))
     _, body = await sent_by(ErrorMiddleware(app))
     assert body["body"] == b"Mine."
+
+
+@pytest.mark.parametrize("place", ["install", "add_middleware", "wrapping"])
+async def test_a_plain_500_of_the_users_own_handler_is_the_users(place: str) -> None:
+    async def handle(request: Request, exc: Exception) -> Response:
+        return PlainTextResponse("Mine.", 500)
+
+    app = application()
+    app.add_exception_handler(HTTPException, handle)
+    ours: ASGIApp = app
+    if place == "install":
+        install(app)
+    elif place == "add_middleware":
+        app.add_middleware(ErrorMiddleware)
+    else:
+        ours = ErrorMiddleware(app)
+    _, body = await sent_by(ours)
+    assert body["body"] == b"Mine."
+
+
+@pytest.mark.parametrize("place", ["install", "add_middleware"])
+async def test_what_ends_the_process_is_answered_past_the_users_handler(place: str) -> None:
+    async def handle(request: Request, exc: Exception) -> None: ...
+
+    async def leave(request: Request) -> Response:
+        raise SystemExit
+
+    app = Starlette(routes=[Route("/", leave)], exception_handlers={Exception: cast(Any, handle)})
+    if place == "install":
+        install(app)
+    else:
+        app.add_middleware(ErrorMiddleware)
+    messages, failure = await outcome(app)
+    assert [message.get("status") for message in messages] == [500, None]
+    assert isinstance(failure, SystemExit)
