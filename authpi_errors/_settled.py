@@ -5,7 +5,7 @@ Kept in the scope of the connection, from the first error response on.
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
 from starlette.types import Message, Scope
 
@@ -42,8 +42,8 @@ _NOTHING: Final[list[Message]] = []
 
 
 def _mark(start: Message) -> tuple[object, ...]:
-    headers: object = start.get("headers")
-    if not isinstance(headers, list):
+    headers: list[tuple[Any, Any]] | None = start.get("headers")
+    if type(headers) is not list:
         # ASGI allows headers that can be read only once: nobody but the server is to read them.
         return (start,)
     found = {bytes(name).lower(): bytes(value) for name, value in headers}

@@ -211,7 +211,7 @@ async def test_another_exception_after_a_plain_500_stands_for_itself() -> None:
 
 
 async def test_a_500_of_another_kind_is_not_held_back() -> None:
-    start = {
+    start: Message = {
         "type": "http.response.start",
         "status": 500,
         "headers": iter([(b"Content-Type", b"text/html")]),
@@ -329,7 +329,7 @@ async def test_a_websocket_that_is_closed_gets_no_other_answer() -> None:
 
 async def test_a_websocket_that_is_denied_gets_no_other_answer() -> None:
     error = RuntimeError()
-    start = {"type": "websocket.http.response.start", "status": 302, "headers": []}
+    start: Message = {"type": "websocket.http.response.start", "status": 302, "headers": []}
     messages, failure = await outcome(
         ErrorMiddleware(raising(error, start)), scope_of("websocket", extensions=DENIAL)
     )
@@ -350,7 +350,7 @@ async def test_a_websocket_that_is_closed_before_it_is_accepted_is_denied(
 
 
 async def test_a_denial_in_plain_text_is_rewritten() -> None:
-    start = {"type": "websocket.http.response.start", "status": 400}
+    start: Message = {"type": "websocket.http.response.start", "status": 400}
     body = {"type": "websocket.http.response.body"}
     messages = await sent_by(
         ErrorMiddleware(sending(start, body)), scope_of("websocket", extensions=DENIAL)
@@ -360,7 +360,7 @@ async def test_a_denial_in_plain_text_is_rewritten() -> None:
 
 
 async def test_a_denial_that_the_server_can_not_send_becomes_a_close() -> None:
-    start = {"type": "websocket.http.response.start", "status": 400, "headers": []}
+    start: Message = {"type": "websocket.http.response.start", "status": 400, "headers": []}
     body = {"type": "websocket.http.response.body", "body": b"no"}
     messages = await sent_by(ErrorMiddleware(sending(start, body)), scope_of("websocket"))
     assert messages == [{"type": "websocket.close", "code": 1008, "reason": "invalid_request"}]
@@ -549,7 +549,7 @@ async def test_a_function_that_fails_changes_nothing(caplog: pytest.LogCaptureFi
 
 
 async def test_an_event_stream_is_not_held_back_for_a_function() -> None:
-    start = {
+    start: Message = {
         "type": "http.response.start",
         "status": 503,
         "headers": [(b"content-type", b"text/event-stream")],
@@ -574,7 +574,7 @@ def test_what_can_not_be_ignored_is_refused_when_the_application_is_built(ignore
 
 
 async def test_a_status_that_servers_fail_on_becomes_a_500() -> None:
-    start = {"type": "http.response.start", "status": 600, "headers": []}
+    start: Message = {"type": "http.response.start", "status": 600, "headers": []}
     messages = await sent_by(ErrorMiddleware(sending(start, BODY)))
     assert [message.get("status") for message in messages] == [500, None]
 
@@ -593,8 +593,8 @@ async def test_an_error_response_that_ends_early_is_let_go_as_it_is() -> None:
 
 
 async def test_what_comes_with_a_rewritten_body_goes_with_it() -> None:
-    trailers = {"type": "http.response.trailers", "headers": []}
-    start = {**PLAIN_500[0], "status": 404}
+    trailers: Message = {"type": "http.response.trailers", "headers": []}
+    start: Message = {**PLAIN_500[0], "status": 404}
     messages = await sent_by(ErrorMiddleware(sending(start, trailers, PLAIN_500[1], trailers)))
     assert kinds(messages) == ["http.response.start", "http.response.body"]
 
@@ -615,7 +615,7 @@ async def test_a_message_that_nobody_knows_is_no_answer_to_a_websocket() -> None
 
 
 async def test_a_denial_that_ends_early_is_let_go_as_it_is() -> None:
-    start = {"type": "websocket.http.response.start", "status": 403, "headers": []}
+    start: Message = {"type": "websocket.http.response.start", "status": 403, "headers": []}
     messages = await sent_by(
         ErrorMiddleware(sending(start)), scope_of("websocket", extensions=DENIAL)
     )
