@@ -24,6 +24,7 @@ from authpi_errors import (
     SessionExpiredError,
     install,
 )
+from authpi_errors.conditional import ETag, HasHeaders, IfMatch, check_if_match
 
 
 def to_text(exc: ValueError) -> str:
@@ -105,3 +106,16 @@ Middleware(ErrorMiddleware, registri=ErrorRegistry())  # type: ignore[call-arg] 
 Middleware(ErrorMiddleware, registry="x")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 Starlette().add_middleware(ErrorMiddleware, registry="x")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 FastAPI().add_middleware(ErrorMiddleware, reraise="no")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+
+
+# Preconditions
+def change_user(request: HasHeaders, condition: IfMatch) -> None:
+    check_if_match(request, 1709139600000)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    check_if_match(request)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+    check_if_match(request, None, "User 7")  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+    check_if_match({"If-Match": "*"}, None)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    condition.tags = None  # type: ignore[misc]  # pyright: ignore[reportAttributeAccessIssue]
+    ETag('"7"').is_weak = True  # type: ignore[misc]  # pyright: ignore[reportAttributeAccessIssue]
+    ETag(7)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    ETag.of_version(1.5)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    ETag.of_time("2024-02-28")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]

@@ -1,11 +1,12 @@
 """What type checkers must accept: the ways in which the library is meant to be used."""
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import assert_type
 
 from fastapi import FastAPI
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
+from starlette.requests import HTTPConnection, Request
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from authpi_errors import (
@@ -27,6 +28,13 @@ from authpi_errors import (
     UnauthorizedClientError,
     UsageLimitExceededError,
     install,
+)
+from authpi_errors.conditional import (
+    ETag,
+    IfMatch,
+    check_if_match,
+    check_if_none_match,
+    is_not_modified,
 )
 
 
@@ -102,3 +110,16 @@ async def any_asgi_app(scope: Scope, receive: Receive, send: Send) -> None:
 
 
 wrapped: ASGIApp = ErrorMiddleware(ErrorMiddleware(any_asgi_app), registry=None)
+
+# Preconditions
+tag = ETag.of_time(datetime.now(UTC))
+assert_type(tag, ETag)
+assert_type(ETag.of_version("a1b2", weak=True).opaque, str)
+PreconditionFailedError(current_etag=tag)
+
+
+def change_user(request: Request, connection: HTTPConnection) -> None:
+    check_if_match(request, tag, resource="User 7", required=True)
+    check_if_none_match(connection, None)
+    assert_type(is_not_modified(request, '"7"'), bool)
+    assert_type(IfMatch.of(request).versions, frozenset[str] | None)
