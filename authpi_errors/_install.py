@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
+from starlette.middleware.errors import ServerErrorMiddleware
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from authpi_errors._foreign import ForeignResponse
@@ -111,7 +112,7 @@ class _Installed:
         except Exception:
             # Starlette builds anew at every request, and so does this: an answer needs a boundary.
             stack = self._build_and_call
-        return self._boundary(stack, is_inside=False)
+        return _Outermost(self._boundary(stack, is_inside=False))
 
     async def _build_and_call(self, scope: Scope, receive: Receive, send: Send) -> None:
         await self._build_inner()(scope, receive, send)
@@ -144,3 +145,13 @@ class _Installed:
                 "replaced afterwards by something that does not call what was there. Call "
                 "install() after that."
             )
+
+
+class _Outermost(ServerErrorMiddleware):
+    """Hands on to the boundary, and stands where others look for Starlette's outermost middleware.
+
+    Instrumentation that finds something else there gives up; OpenTelemetry's does so for FastAPI.
+    """
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self.app(scope, receive, send)

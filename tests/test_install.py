@@ -5,17 +5,23 @@ from collections.abc import Callable
 
 import pytest
 from fastapi import FastAPI
+from opentelemetry.instrumentation.fastapi import FastAPIInstrumentor
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from opentelemetry.trace import SpanKind
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.middleware.base import BaseHTTPMiddleware, RequestResponseEndpoint
 from starlette.middleware.cors import CORSMiddleware
+from starlette.middleware.errors import ServerErrorMiddleware
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 from starlette.testclient import TestClient
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from authpi_errors import ErrorMiddleware, ErrorRegistry, NotFoundError, install
+from authpi_errors import ErrorRegistry, NotFoundError, install
 
 ORIGIN = {"origin": "https://app.example"}
 
@@ -161,7 +167,21 @@ def test_it_works_beside_another_library_that_builds_the_stack() -> None:
     app.build_middleware_stack = build_and_note  # type: ignore[method-assign]
     install(app)
     assert code(app, "/broken") == "server_error"
-    assert isinstance(built[0], ErrorMiddleware)
+    assert isinstance(built[0], ServerErrorMiddleware)
+
+
+def test_tracing_of_the_application_is_not_put_off() -> None:
+    spans = InMemorySpanExporter()
+    provider = TracerProvider()
+    provider.add_span_processor(SimpleSpanProcessor(spans))
+    app = FastAPI()
+    app.router.routes.extend(ROUTES)
+    install(app)
+    FastAPIInstrumentor.instrument_app(app, tracer_provider=provider)
+    assert code(app, "/broken") == "server_error"
+    assert code(app, "/missing") == "not_found"
+    served = [span for span in spans.get_finished_spans() if span.kind is SpanKind.SERVER]
+    assert [(span.attributes or {})["http.status_code"] for span in served] == [500, 404]
 
 
 def test_it_says_once_that_its_middleware_was_not_built(caplog: pytest.LogCaptureFixture) -> None:
