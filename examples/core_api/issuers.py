@@ -18,7 +18,7 @@ from examples.core_api.schemas import (
     json_only,
     response,
 )
-from examples.core_api.storage import Account, IfMatch, Session
+from examples.core_api.storage import Account, Precondition, Session
 
 router = APIRouter(prefix="/v1/accounts/{account_id}/issuers", tags=["issuers"])
 may_read = Depends(Allowed("issuers:read"))
@@ -82,7 +82,11 @@ async def read_issuer(account_id: str, issuer_id: str, session: Session) -> Resp
 
 @router.patch("/{issuer_id}", response_model=Data[Issuer], dependencies=[may_write, takes_json])
 async def update_issuer(
-    account_id: str, issuer_id: str, changes: IssuerUpdate, precondition: IfMatch, session: Session
+    account_id: str,
+    issuer_id: str,
+    changes: IssuerUpdate,
+    precondition: Precondition,
+    session: Session,
 ) -> Response:
     """Changes what was sent of an issuer."""
     issuer = await storage.change(
@@ -97,7 +101,7 @@ async def update_issuer(
 
 @router.delete("/{issuer_id}", status_code=204, dependencies=[may_write])
 async def delete_issuer(
-    account_id: str, issuer_id: str, precondition: IfMatch, session: Session
+    account_id: str, issuer_id: str, precondition: Precondition, session: Session
 ) -> None:
     """Deletes an issuer and its users."""
     await storage.remove(

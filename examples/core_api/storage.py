@@ -5,15 +5,13 @@ so no two clients can both change the version that they both saw.
 """
 
 import base64
-import re
 import secrets
 import time
 from collections.abc import AsyncGenerator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
-from fastapi import Depends, Header, Request
+from fastapi import Depends, Request
 from sqlalchemy import (
     JSON,
     BigInteger,
@@ -40,6 +38,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from authpi_errors import FieldError, InvalidRequestError, NotFoundError, PreconditionFailedError
+from authpi_errors.conditional import IfMatch
 
 JSONObject = dict[str, Any]
 
@@ -170,34 +169,12 @@ async def _session(request: Request) -> AsyncGenerator[AsyncSession]:
 
 Session = Annotated[AsyncSession, Depends(_session)]
 
-_TAG = r'(?:W/)?"[\x21\x23-\x7e\x80-\xff]*"'
-_TAGS = re.compile(rf"[ \t,]*{_TAG}(?:[ \t]*,[ \t,]*{_TAG})*[ \t,]*")
+
+def _if_match(request: Request) -> IfMatch:
+    return IfMatch.of(request)
 
 
-@dataclass(frozen=True, slots=True)
-class Precondition:
-    """What a request's `If-Match` asks of a resource; `None` asks only that it exists."""
-
-    etags: frozenset[str] | None
-
-    def holds(self, model: type[Resource]) -> ColumnElement[bool]:
-        """The precondition in SQL."""
-        if self.etags is None:
-            return true()
-        return ('"' + cast(model.updated_at, String) + '"').in_(self.etags)
-
-
-def _if_match(if_match: Annotated[list[str] | None, Header()] = None) -> Precondition:
-    field = ", ".join(if_match or ["*"])
-    if field == "*":
-        return Precondition(None)
-    # Strong comparison (RFC 9110, 13.1.1): weak tags stay in, and never equal a strong one.
-    # A field that is no list of tags matches nothing.
-    etags = re.findall(_TAG, field) if _TAGS.fullmatch(field) else []
-    return Precondition(frozenset(etags))
-
-
-IfMatch = Annotated[Precondition, Depends(_if_match)]
+Precondition = Annotated[IfMatch, Depends(_if_match)]
 R = TypeVar("R", bound=Resource)
 
 
@@ -242,11 +219,18 @@ def _read_cursor(cursor: str) -> str:
         raise InvalidRequestError("No such page.", fields=[unknown]) from error
 
 
+def _holds(precondition: IfMatch, model: type[Resource]) -> ColumnElement[bool]:
+    """The precondition in SQL."""
+    if precondition.versions is None:
+        return true()
+    return cast(model.updated_at, String).in_(precondition.versions)
+
+
 async def change(
     session: AsyncSession,
     model: type[R],
     *where: ColumnElement[bool],
-    precondition: Precondition,
+    precondition: IfMatch,
     values: Mapping[str, Any],
 ) -> R:
     """Changes the one resource that fits, and its `updated_at` in any case.
@@ -257,7 +241,7 @@ async def change(
     """
     # Later than before, even twice in a millisecond or when the clock was set back.
     later = func.max(now(), model.updated_at + 1)
-    statement = update(model).where(*where, precondition.holds(model)).returning(model)
+    statement = update(model).where(*where, _holds(precondition, model)).returning(model)
     changed = await session.scalar(statement.values({**values, "updated_at": later}))
     if changed is None:
         raise await _refusal(session, model, *where)
@@ -269,7 +253,7 @@ async def remove(
     session: AsyncSession,
     model: type[R],
     *where: ColumnElement[bool],
-    precondition: Precondition,
+    precondition: IfMatch,
 ) -> None:
     """Deletes the one resource that fits.
 
@@ -277,7 +261,7 @@ async def remove(
         NotFoundError: There is none.
         PreconditionFailedError: It isn't the version that the client saw.
     """
-    statement = delete(model).where(*where, precondition.holds(model)).returning(model.id)
+    statement = delete(model).where(*where, _holds(precondition, model)).returning(model.id)
     if await session.scalar(statement) is None:
         raise await _refusal(session, model, *where)
     await session.commit()

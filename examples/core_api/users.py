@@ -19,7 +19,7 @@ from examples.core_api.schemas import (
     json_only,
     response,
 )
-from examples.core_api.storage import IfMatch, Session
+from examples.core_api.storage import Precondition, Session
 
 router = APIRouter(prefix="/v1/accounts/{account_id}/issuers/{issuer_id}/users", tags=["users"])
 may_read = Depends(Allowed("users:read"))
@@ -81,7 +81,7 @@ async def update_user(
     issuer: ParentIssuer,
     user_id: str,
     changes: UserUpdate,
-    precondition: IfMatch,
+    precondition: Precondition,
     session: Session,
 ) -> Response:
     """Changes what was sent of a user."""
@@ -97,7 +97,7 @@ async def update_user(
 
 @router.delete("/{user_id}", status_code=204, dependencies=[may_write])
 async def delete_user(
-    issuer: ParentIssuer, user_id: str, precondition: IfMatch, session: Session
+    issuer: ParentIssuer, user_id: str, precondition: Precondition, session: Session
 ) -> None:
     """Deletes a user."""
     await storage.remove(session, storage.User, *_one(issuer, user_id), precondition=precondition)
