@@ -125,21 +125,19 @@ class Sending:
         headers = _headers_of(self.held[0])
         if len(self.held) > _MOST_HELD or not self._judge.may_rewrite(headers, self._body):
             await self.release()
-        elif self._is_complete and not self._may_be_a_crash(headers):
+        elif self._is_complete and not self._may_be_a_crash():
             await self.finish()
 
     def _is_certain_crash(self, start: Message) -> bool:
         """Say whether Starlette answers an exception by itself, in its debugger at any length."""
-        is_plain = _headers_of(start).get("content-type", "").startswith("text/plain")
-        is_answered = is_plain and start["status"] == 500 and sys.exception() is not None
+        is_answered = _is_plain_500(start) and sys.exception() is not None
         return is_answered and not has_handler_for_everything(self.scope)
 
-    def _may_be_a_crash(self, headers: Headers) -> bool:
+    def _may_be_a_crash(self) -> bool:
         """Say whether an exception may follow: Starlette raises what it has answered with a 500."""
         if has_handler_for_everything(self.scope):
             return sys.exception() is not None
-        plain = headers.get("content-type", "").lower().startswith("text/plain")
-        return plain and self.held[0]["status"] == 500
+        return _is_plain_500(self.held[0])
 
     async def finish(self) -> None:
         """Decide about what is held back, now that no more of it comes."""
@@ -218,6 +216,11 @@ def _headers_of(start: Message) -> Headers:
     """Read headers as lenient servers do: names in upper case, and any kind of bytes."""
     raw: list[tuple[Any, Any]] = start["headers"]
     return Headers(raw=[(bytes(name).lower(), bytes(value)) for name, value in raw])
+
+
+def _is_plain_500(start: Message) -> bool:
+    content_type = _headers_of(start).get("content-type", "")
+    return start["status"] == 500 and content_type.lower().startswith("text/plain")
 
 
 async def _nothing() -> None:

@@ -229,6 +229,13 @@ async def test_a_long_plain_500_is_not_held_back_for_ever() -> None:
     assert (len(messages), failure) == (66, cause)
 
 
+async def test_a_plain_500_of_empty_pieces_is_not_held_back_for_ever() -> None:
+    more = [{"type": "http.response.body", "more_body": True}] * 1100
+    cause = NotFoundError()
+    messages, failure = await outcome(ErrorMiddleware(raising(cause, PLAIN_500[0], *more)))
+    assert (len(messages), failure) == (1101, cause)
+
+
 async def test_informational_messages_do_not_start_the_response() -> None:
     hint: Message = {"type": "http.response.early_hint", "links": []}
     messages = await sent_by(ErrorMiddleware(raising(NotFoundError(), hint)))
