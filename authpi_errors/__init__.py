@@ -11,6 +11,8 @@ The stages are modules: `codes`, `_exceptions`, `_registry`, `_rendering`, `_mes
 `_middleware`, and `_install`, which puts the middleware where it covers a whole application.
 """
 
+from authpi_errors._challenges import Challenge
+from authpi_errors._content_type import require_content_type
 from authpi_errors._exceptions import (
     AccessDeniedError,
     AuthPIError,
@@ -27,7 +29,6 @@ from authpi_errors._exceptions import (
     UsageLimitExceededError,
 )
 from authpi_errors._foreign import ForeignResponse
-from authpi_errors._headers import Challenge
 from authpi_errors._install import install
 from authpi_errors._middleware import ErrorMiddleware
 from authpi_errors._registry import ErrorRegistry
@@ -53,4 +54,5 @@ __all__ = [
     "UnauthorizedClientError",
     "UsageLimitExceededError",
     "install",
+    "require_content_type",
 ]

@@ -4,21 +4,30 @@ from __future__ import annotations
 
 import pkgutil
 from collections.abc import Iterable, Mapping
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
-from authpi_errors._headers import Challenge
+from authpi_errors._challenges import Challenge
 from authpi_errors._validation import is_list, is_mapping
 from authpi_errors.codes import ErrorCode
 
-__all__ = ["checked_challenges", "checked_exception", "codes_by_name", "collect", "parse"]
+__all__ = [
+    "checked_challenges",
+    "checked_exception",
+    "checked_flag",
+    "codes_by_name",
+    "collect",
+    "parse",
+]
 
 _K = TypeVar("_K")
 _V = TypeVar("_V")
 
+_MEMBERS: Final = ("codes", "exceptions", "statuses", "challenges", "validator_messages")
+
 
 def parse(mapping: Mapping[str, Any]) -> dict[str, Any]:
     """Turn what a TOML or JSON file holds into the arguments of `ErrorRegistry`."""
-    _check_names("The registry", mapping, ("codes", "exceptions", "statuses", "challenges"))
+    _check_names("The registry", mapping, _MEMBERS)
     exceptions = _table(mapping, "exceptions").items()
     statuses = _table(mapping, "statuses").items()
     challenges: object = mapping.get("challenges")
@@ -29,6 +38,7 @@ def parse(mapping: Mapping[str, Any]) -> dict[str, Any]:
         "exceptions": collect("exception", ((_imported(name), to) for name, to in exceptions)),
         "statuses": collect("status", ((_integer(status), to) for status, to in statuses)),
         "challenges": None if challenges is None else [_challenge(item) for item in challenges],
+        "validator_messages": mapping.get("validator_messages", False),
     }
 
 
@@ -56,6 +66,12 @@ def checked_exception(exception: object) -> type[Exception]:
     if not isinstance(exception, type) or not issubclass(exception, Exception):
         raise ValueError(f"{exception!r} is mapped, but is no exception: use a type of Exception.")
     return exception
+
+
+def checked_flag(name: str, value: object) -> bool:
+    if not isinstance(value, bool):
+        raise ValueError(f"{name} is {value!r}: use True or False.")
+    return value
 
 
 def checked_challenges(challenges: Iterable[Challenge]) -> tuple[Challenge, ...]:

@@ -28,7 +28,8 @@ from types import MappingProxyType
 from typing import Final, TypedDict, Unpack
 
 from authpi_errors import codes
-from authpi_errors._headers import Challenge, entity_tag, is_media_range
+from authpi_errors._challenges import Challenge
+from authpi_errors._headers import entity_tag, is_media_range
 from authpi_errors.codes import ErrorCode
 
 __all__ = [
@@ -93,8 +94,8 @@ class AuthPIError(Exception):
             to whole seconds, sent as `Retry-After` and in the body.
         reference: An id by which this error is found in the server's logs.
         fields: What is wrong with which field, for validation errors.
-        headers: Further response headers. `Cache-Control` and `WWW-Authenticate` replace what
-            would be sent by default.
+        headers: Further response headers. `Cache-Control` replaces what would be sent by default;
+            the challenges of `WWW-Authenticate` are merged with those that the application offers.
         extra: Further members of the body, of JSON's types, dates and times, enums and UUIDs. They
             come last and can't replace the contract's.
 
@@ -265,7 +266,7 @@ class _AuthenticationError(AuthPIError):
         self.challenges = challenges
 
     def challenge(self, offered: Sequence[Challenge], description: str) -> Sequence[Challenge]:
-        """Give the bare challenges: without credentials there is no `error` (RFC 6750, 3.1)."""
+        """Give the challenges as they are: RFC 6750, 3.1 has no `error` for this."""
         del description
         return tuple(self.challenges) or offered
 

@@ -15,9 +15,10 @@ from typing import Final
 from starlette.datastructures import Headers
 from starlette.types import Scope
 
+from authpi_errors._content_type import media_type_of
 from authpi_errors._exceptions import AuthPIError
 from authpi_errors._registry import ErrorRegistry
-from authpi_errors._validation import fields_error, is_list, is_mapping
+from authpi_errors._validation import is_list, is_mapping
 
 __all__ = ["LONGEST_BODY", "ForeignResponse", "foreign_error", "may_be_foreign"]
 
@@ -79,7 +80,7 @@ class ForeignResponse:
     @property
     def media_type(self) -> str:
         """The media type of the body, in lower case and without parameters."""
-        return _media_type(self.headers)
+        return media_type_of(self.headers)
 
 
 def may_be_foreign(headers: Headers, body: bytes | bytearray) -> bool:
@@ -94,7 +95,7 @@ def may_be_foreign(headers: Headers, body: bytes | bytearray) -> bool:
     # A framework leaves Date to the server; a gateway adds Via (RFC 9110, 6.6.1 and 7.6.3).
     if any(name in headers for name in ("content-encoding", "date", "via")):
         return False
-    match _media_type(headers):
+    match media_type_of(headers):
         case "text/plain":
             return True
         case "application/json":
@@ -129,7 +130,7 @@ def _error(response: ForeignResponse, registry: ErrorRegistry) -> AuthPIError:
     if response.media_type == "application/json":
         detail = _detail(response.body)
         if response.status == 422 and is_list(detail) and _are_validation_errors(detail):
-            return fields_error(detail)
+            return registry.fields_error(detail)
         return registry.error_for(response.status, detail)
     text = _text(response) if response.media_type == "text/plain" else None
     return registry.error_for(response.status, text)
@@ -154,10 +155,6 @@ def _text(response: ForeignResponse) -> str | None:
     if response.status >= 500 or not text.isprintable() or len(text) > _LONGEST_DESCRIPTION:
         return None
     return text
-
-
-def _media_type(headers: Headers) -> str:
-    return headers.get("content-type", "").partition(";")[0].strip().lower()
 
 
 def _announced(headers: Headers) -> int:

@@ -18,14 +18,16 @@ from starlette.requests import HTTPConnection
 from starlette.routing import Router
 from starlette.types import ASGIApp, ExceptionHandler, Message, Receive, Scope, Send
 
+from authpi_errors._challenges import has_credentials
+from authpi_errors._content_type import unreadable_body
 from authpi_errors._cors import cors_of_routes, through
 from authpi_errors._exceptions import AuthPIError
 from authpi_errors._messages import answer
 from authpi_errors._registry import ErrorRegistry
-from authpi_errors._rendering import ErrorResponse, render
+from authpi_errors._rendering import Asked, ErrorResponse, render
 from authpi_errors._routing import allowed_methods, is_routed
 from authpi_errors._settled import settle
-from authpi_errors._validation import is_request_validation_error
+from authpi_errors._validation import InvalidInputError, is_request_validation_error
 
 __all__ = [
     "Handler",
@@ -101,6 +103,29 @@ async def _respond(response: ErrorResponse, scope: Scope, receive: Receive, send
     await send(body)
 
 
+class _AskedOf(Asked):
+    """The request of a scope."""
+
+    __slots__ = ("_scope",)
+
+    def __init__(self, scope: Scope) -> None:
+        self._scope = scope
+
+    @property
+    def method(self) -> str:
+        method: str = self._scope.get("method", "GET")
+        return method
+
+    def has_credentials(self) -> bool:
+        return has_credentials(self._scope)
+
+    def allowed_methods(self) -> Iterable[str]:
+        return allowed_methods(self._scope)
+
+    def reference(self, status: int) -> str | None:
+        return secrets.token_hex(16) if status >= 500 else None
+
+
 def respond_to(
     exc: BaseException | None,
     error: AuthPIError,
@@ -118,13 +143,9 @@ def respond_to(
         scope: The connection's scope.
         raised_again: Whether the server will see and log the exception itself.
     """
-    response = render(
-        error,
-        registry,
-        method=scope.get("method", "GET"),
-        make_reference=_make_reference,
-        allowed=partial(allowed_methods, scope),
-    )
+    if isinstance(error, InvalidInputError):
+        error = unreadable_body(error.records, scope) or error
+    response = render(error, registry, _AskedOf(scope))
     if response.dropped:
         logger.warning("Left out of %s: %s", response.code, ", ".join(response.dropped))
     if response.status >= 500:
@@ -140,10 +161,6 @@ def respond_to(
                 exc_info=exc,
             )
     return response
-
-
-def _make_reference() -> str:
-    return secrets.token_hex(16)
 
 
 def is_answered_by_user(scope: Scope) -> bool:

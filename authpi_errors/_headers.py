@@ -8,21 +8,31 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
-from types import MappingProxyType
-from typing import Final
+from typing import Final, Protocol, TypeGuard
+
+from starlette.datastructures import Headers
 
 __all__ = [
-    "Challenge",
+    "HasHeaders",
     "Header",
     "delay_seconds",
     "encode",
     "entity_tag",
     "is_media_range",
+    "is_token",
 ]
+
+
+class HasHeaders(Protocol):
+    """A Starlette or FastAPI `Request`, or whatever has headers as it does."""
+
+    @property
+    def headers(self) -> Headers:
+        """Its fields, by name; those that come in several lines by `getlist`."""
+        ...
+
 
 Header = tuple[bytes, bytes]
 """A field as ASGI has it: the name in lower case, the value."""
@@ -38,12 +48,6 @@ _MEDIA_RANGE: Final = re.compile(
     rf"{_TOKEN.pattern}/{_TOKEN.pattern}"
     rf'([ \t]*;[ \t]*{_TOKEN.pattern}=({_TOKEN.pattern}|"[\t !#-\[\]-~]*"))*'
 )
-# RFC 6750, 3: what `error_description`, `error` and `scope` must not contain.
-_NOT_IN_BEARER: Final = re.compile(r"[^\x20\x21\x23-\x5b\x5d-\x7e]")
-_NOT_IN_QUOTES: Final = re.compile(r"[^\t\x20-\x7e\x80-\xff]")
-_BEARER_PARAMETERS: Final = frozenset({"error", "error_description", "scope"})
-# Proxies refuse a field of some kilobytes, and with it the whole response.
-_LONGEST_DESCRIPTION: Final = 400
 # RFC 9111, 1.2.2: recipients need not count further than this.
 _LONGEST_DELAY: Final = 2**31 - 1
 
@@ -130,87 +134,11 @@ def entity_tag(value: object) -> str | None:
     return f'"{text}"' if _OPAQUE_TAG.fullmatch(text) else None
 
 
+def is_token(value: object) -> TypeGuard[str]:
+    """Say whether a value is a token, such as a method or the name of a field (RFC 9110, 5.6.2)."""
+    return isinstance(value, str) and _TOKEN.fullmatch(value) is not None
+
+
 def is_media_range(value: object) -> bool:
     """Say whether a value is a media type or range, for `Accept` (RFC 9110, 12.5.1)."""
     return isinstance(value, str) and _MEDIA_RANGE.fullmatch(value) is not None
-
-
-@dataclass(frozen=True, slots=True)
-class Challenge:
-    """One challenge of `WWW-Authenticate`: RFC 9110, 11.6.1.
-
-    Attributes:
-        scheme: The authentication scheme, such as `"Bearer"` or `"Basic"`.
-        parameters: Its parameters by name, such as `realm`, or `resource_metadata` of RFC 9728.
-            Values are quoted as they are sent; characters that can't be are replaced.
-
-    Raises:
-        ValueError: The scheme or the name of a parameter is not a token (RFC 9110, 5.6.2), or a
-            value is not a string.
-
-    Example:
-        >>> str(Challenge("Bearer", {"realm": "core"}))
-        'Bearer realm="core"'
-    """
-
-    scheme: str
-    parameters: Mapping[str, str] = field(default_factory=dict[str, str])
-
-    def __post_init__(self) -> None:
-        """Refuse what would not be a challenge."""
-        if not isinstance(self.parameters, Mapping):
-            raise ValueError(
-                f"The parameters of a {self.scheme!r} challenge are {self.parameters!r}: use a "
-                "mapping, as in Challenge('Bearer', {'realm': 'core'})."
-            )
-        for token in (self.scheme, *self.parameters):
-            if not isinstance(token, str) or not _TOKEN.fullmatch(token):
-                raise ValueError(
-                    f"{token!r} in a challenge is not a token: use letters, digits and hyphens, "
-                    "as in Challenge('Bearer', {'realm': 'core'})."
-                )
-        for name, value in self.parameters.items():
-            if not isinstance(value, str):
-                raise ValueError(
-                    f"The parameter {name!r} of a {self.scheme} challenge is {value!r}: use a "
-                    "string."
-                )
-        object.__setattr__(self, "parameters", MappingProxyType(dict(self.parameters)))
-
-    def __hash__(self) -> int:
-        """Hash by value."""
-        return hash((self.scheme, *self.parameters.items()))
-
-    @property
-    def takes_tokens(self) -> bool:
-        """Whether the scheme says `error` and `scope` as RFC 6750 does (DPoP: RFC 9449, 7.1)."""
-        return self.scheme.lower() in ("bearer", "dpop")
-
-    def with_parameters(self, parameters: Mapping[str, str]) -> Challenge:
-        """Give this challenge with parameters added, or put in the place of its own."""
-        # RFC 9110, 11.2: their names have no case.
-        own = {
-            name: value for name, value in self.parameters.items() if name.lower() not in parameters
-        }
-        return Challenge(self.scheme, {**own, **parameters})
-
-    def __str__(self) -> str:
-        """Write the challenge as it is sent."""
-        parameters = ", ".join(
-            f'{name}="{_quotable(name, value)}"' for name, value in self.parameters.items()
-        )
-        return f"{self.scheme} {parameters}" if parameters else self.scheme
-
-
-def _quotable(name: str, value: str) -> str:
-    """Make a value fit for its quotes: RFC 9110, 5.6.4, and RFC 6750, 3 for its parameters."""
-    if name.lower() in _BEARER_PARAMETERS:
-        value = value.replace('"', "'").replace("\\", "/")
-        value = _NOT_IN_BEARER.sub(_substitute, value)
-        return value[:_LONGEST_DESCRIPTION] if name.lower() == "error_description" else value
-    value = _NOT_IN_QUOTES.sub(_substitute, value)
-    return value.replace("\\", "\\\\").replace('"', '\\"')
-
-
-def _substitute(character: re.Match[str]) -> str:
-    return " " if character.group().isspace() else "?"

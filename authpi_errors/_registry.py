@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import traceback
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from types import MappingProxyType
@@ -12,17 +12,22 @@ from typing import Any, Final, TypeGuard, cast
 
 from starlette.exceptions import HTTPException, WebSocketException
 
+from authpi_errors._challenges import Challenge
 from authpi_errors._configuration import (
     checked_challenges,
     checked_exception,
+    checked_flag,
     codes_by_name,
     collect,
     parse,
 )
 from authpi_errors._exceptions import AuthPIError, ServerError, error_with
-from authpi_errors._headers import Challenge
 from authpi_errors._http_exceptions import error_of
-from authpi_errors._validation import is_request_validation_error, validation_error
+from authpi_errors._validation import (
+    fields_error,
+    is_request_validation_error,
+    validation_error,
+)
 from authpi_errors.codes import CODES, ErrorCode, fallback, is_error_status, status_of_close
 
 __all__ = ["ErrorRegistry", "Target", "is_group", "leaves"]
@@ -50,6 +55,8 @@ class ErrorRegistry:
             something, such as an `HTTPException`, has a status only.
         challenges: What `WWW-Authenticate` offers on a 401 that has no challenges of its own:
             `Bearer`, unless given.
+        validator_messages: Whether the `fields` of an answer show the text of the application's own
+            pydantic validators. What they raise may repeat the input, or more.
 
     Raises:
         ValueError: Something given is not usable, or contradicts itself; the message says what to
@@ -74,6 +81,7 @@ class ErrorRegistry:
         "_exceptions",
         "_statuses",
         "_targets",
+        "_validator_messages",
         "memo",
     )
 
@@ -84,6 +92,7 @@ class ErrorRegistry:
         exceptions: Mapping[type[Exception], Target] | None = None,
         statuses: Mapping[int, str] | None = None,
         challenges: Iterable[Challenge] | None = None,
+        validator_messages: bool = False,
     ) -> None:
         self.memo: dict[object, Any] = {}
         """Whatever can be worked out once for this registry, by those who work it out."""
@@ -93,6 +102,7 @@ class ErrorRegistry:
         self._exceptions = dict(exceptions or {})
         self._statuses = dict(statuses or {})
         self._challenges = None if challenges is None else checked_challenges(challenges)
+        self._validator_messages = checked_flag("validator_messages", validator_messages)
         for status, name in self._statuses.items():
             self._check_status(status, name)
         self._targets: dict[type, _Decision] = {
@@ -109,11 +119,12 @@ class ErrorRegistry:
         """Make a registry of what a TOML or JSON file holds.
 
         Args:
-            mapping: Up to four members. `codes`: a table of tables by name, each with `status`,
+            mapping: Up to five members. `codes`: a table of tables by name, each with `status`,
                 `description`, and perhaps `retryable` and `retry_after`. `exceptions`: the dotted
                 names of exception types, which are imported, with the names of codes. `statuses`:
                 statuses, as strings or integers, with the names of codes. `challenges`: a list of
-                tables, each with `scheme` and perhaps `parameters`.
+                tables, each with `scheme` and perhaps `parameters`. `validator_messages`: a
+                boolean.
 
         Raises:
             ValueError: As for the class, and for a member that has no meaning here.
@@ -150,6 +161,11 @@ class ErrorRegistry:
     def challenges(self) -> tuple[Challenge, ...]:
         """What `WWW-Authenticate` offers on a 401 that has no challenges of its own."""
         return _BEARER if self._challenges is None else self._challenges
+
+    @property
+    def challenges_given(self) -> bool:
+        """Whether the application has said which challenges it offers."""
+        return self._challenges is not None
 
     def code_for(self, status: int) -> ErrorCode:
         """Give the code of a status, 400 to 599, that came without a code."""
@@ -249,8 +265,19 @@ class ErrorRegistry:
             if base in self._targets:
                 return self._targets[base]
             if is_request_validation_error(base):
-                return validation_error
+                return self._from_validation_error
         return _unexpected
+
+    def fields_error(self, errors: Sequence[object]) -> AuthPIError:
+        """Make the error that lists what pydantic, or FastAPI, has found wrong with a request.
+
+        Args:
+            errors: pydantic's error records: mappings with `loc`, `type` and `msg`.
+        """
+        return fields_error(errors, with_custom_text=self._validator_messages)
+
+    def _from_validation_error(self, exc: BaseException) -> AuthPIError:
+        return validation_error(exc, with_custom_text=self._validator_messages)
 
     def _from_http_exception(self, exc: HTTPException) -> AuthPIError | None:
         """Take over what an exception says; one with another status is not an error."""
@@ -316,13 +343,15 @@ class ErrorRegistry:
             ),
             statuses=collect("status", (*self._statuses.items(), *other._statuses.items())),
             challenges=challenges,
+            validator_messages=self._validator_messages or other._validator_messages,
         )
 
     def __repr__(self) -> str:
         """Show what was given."""
         return (
             f"ErrorRegistry(codes={list(self._codes.values())!r}, exceptions={self._exceptions!r}, "
-            f"statuses={self._statuses!r}, challenges={self._challenges!r})"
+            f"statuses={self._statuses!r}, challenges={self._challenges!r}, "
+            f"validator_messages={self._validator_messages!r})"
         )
 
 

@@ -17,12 +17,13 @@ from uuid import UUID
 import orjson
 
 from authpi_errors import _headers
+from authpi_errors._challenges import Challenge, merge, parse_challenges
 from authpi_errors._exceptions import AuthPIError, FieldError, PreconditionFailedError
-from authpi_errors._headers import Challenge, Header
+from authpi_errors._headers import Header
 from authpi_errors._registry import ErrorRegistry
 from authpi_errors.codes import ErrorCode, is_error_status
 
-__all__ = ["ErrorResponse", "render"]
+__all__ = ["Asked", "ErrorResponse", "render"]
 
 # The contract's members. Those that an application adds come after them and replace none.
 _MEMBERS: Final = frozenset(
@@ -73,38 +74,51 @@ class ErrorResponse(NamedTuple):
     dropped: tuple[str, ...] = ()
 
 
-def render(
-    error: AuthPIError,
-    registry: ErrorRegistry,
-    *,
-    method: str = "GET",
-    make_reference: Callable[[], str] | None = None,
-    allowed: Callable[[], Iterable[str]] | None = None,
-) -> ErrorResponse:
+class Asked:
+    """What rendering asks about the request that is answered, each only where it matters.
+
+    This one knows of no request.
+    """
+
+    __slots__ = ()
+
+    @property
+    def method(self) -> str:
+        """The request's method."""
+        return "GET"
+
+    def has_credentials(self) -> bool:
+        """Say whether the request has credentials, for the challenges of a 401."""
+        return True
+
+    def allowed_methods(self) -> Iterable[str]:
+        """List methods that the request's path takes, for `Allow` on a 405."""
+        return ()
+
+    def reference(self, status: int) -> str | None:
+        """Give the reference of an error that has none, if one with this status is to have it."""
+        del status
+        return None
+
+
+_NOBODY: Final = Asked()
+
+
+def render(error: AuthPIError, registry: ErrorRegistry, asked: Asked = _NOBODY) -> ErrorResponse:
     """Render an error in AuthPI's contract.
 
     Args:
         error: The error, whatever has been put into it.
         registry: What the error's code means, and which challenges a 401 offers.
-        method: The method of the request that is answered.
-        make_reference: Makes the reference of a 5xx that has none.
-        allowed: Lists methods that the request's path takes, for `Allow` on a 405.
+        asked: The request that is answered.
 
     Returns:
         The response. This function does not raise.
     """
-    return _render_plain(error, registry, make_reference) or _render_any(
-        error, registry, method, make_reference, allowed
-    )
+    return _render_plain(error, registry, asked) or _render_any(error, registry, asked)
 
 
-def _render_any(
-    error: AuthPIError,
-    registry: ErrorRegistry,
-    method: str,
-    make_reference: Callable[[], str] | None,
-    allowed: Callable[[], Iterable[str]] | None,
-) -> ErrorResponse:
+def _render_any(error: AuthPIError, registry: ErrorRegistry, asked: Asked) -> ErrorResponse:
     parts = _Parts(error)
     code = registry.code_of(error)
     status = parts.read("status", _status) or code.status
@@ -114,8 +128,8 @@ def _render_any(
 
     members: dict[str, object] = {"error": code.value, "error_description": description}
     reference = parts.text("reference")
-    if reference is None and status >= 500 and make_reference is not None:
-        reference = make_reference()
+    if reference is None:
+        reference = asked.reference(status)
     if reference is not None:
         members["reference"] = reference
     members["retryable"] = _retryable(parts, code, status, retry_after)
@@ -125,11 +139,11 @@ def _render_any(
     if fields:
         members["fields"] = fields
 
-    headers = list(parts.own_headers(method))
+    headers = list(parts.own_headers(asked.method))
     if retry_after is not None:
         headers.append((b"retry-after", b"%d" % retry_after))
     if status == 405:
-        headers.append(_allow(given, allowed() if allowed is not None else ()))
+        headers.append(_allow(given, asked.allowed_methods()))
     if status == 412:
         members.update(_current_etag([*headers, *given]))
     body = orjson.dumps({**members, **(parts.read("extra", parts.extra) or {})})
@@ -139,8 +153,10 @@ def _render_any(
     names = {name for name, _ in given}
     if b"cache-control" not in names:
         headers.append(_NO_STORE)
-    if b"www-authenticate" not in names:
-        headers += parts.challenges(registry.challenges, status, description)
+    said = parts.said_challenges(given)
+    if said is not None:
+        headers += parts.challenges(registry, status, description, said, asked)
+        given = [field for field in given if field[0] != b"www-authenticate"]
     framing = _JSON, (b"content-length", b"%d" % len(body))
     return ErrorResponse(
         status, (*framing, *headers, *given), body, code.value, reference, tuple(parts.dropped)
@@ -161,15 +177,13 @@ class _Template(NamedTuple):
     has_tag: bool
     headers: tuple[Header, ...]
 
-    def fill(
-        self, error: AuthPIError, make_reference: Callable[[], str] | None
-    ) -> ErrorResponse | None:
+    def fill(self, error: AuthPIError, asked: Asked) -> ErrorResponse | None:
         """Render an error; `None` if it holds something else, or something odd."""
         if not self._has_only_plain_parts(error):
             return None
         reference = error.reference
-        if reference is None and self.code.status >= 500 and make_reference is not None:
-            reference = make_reference()
+        if reference is None:
+            reference = asked.reference(self.code.status)
         delay: Any = error.retry_after
         retry_after: int | None = self.code.retry_after if delay is None else delay
         body = self.head
@@ -214,7 +228,7 @@ def _is_plain_text(text: object) -> bool:
 
 
 def _render_plain(
-    error: AuthPIError, registry: ErrorRegistry, make_reference: Callable[[], str] | None
+    error: AuthPIError, registry: ErrorRegistry, asked: Asked
 ) -> ErrorResponse | None:
     """Render an error of which only a few parts are given, from the template of its class."""
     try:
@@ -227,7 +241,7 @@ def _render_plain(
                 registry.memo.clear()
             known = registry.memo[key] = code, _template(cls, error, registry)
         template: _Template | None = known[1]
-        return None if template is None else template.fill(error, make_reference)
+        return None if template is None else template.fill(error, asked)
     except Exception:
         # The careful way finds out what is wrong, and leaves it out.
         return None
@@ -247,7 +261,7 @@ def _template(
         return None
     bare = AuthPIError()
     bare.code = code
-    response = _render_any(bare, registry, "GET", None, None)
+    response = _render_any(bare, registry, _NOBODY)
     return _Template(
         code,
         b'{"error":' + orjson.dumps(code.value) + b',"error_description":',
@@ -335,23 +349,41 @@ class _Parts:
             else:
                 yield header
 
+    def said_challenges(self, given: list[Header]) -> list[Challenge] | None:
+        """Read the challenges that the application gave as a header; `None` if they stay so."""
+        said = [value.decode("latin-1") for name, value in given if name == b"www-authenticate"]
+        return parse_challenges(", ".join(said)) if said else []
+
     def challenges(
-        self, offered: tuple[Challenge, ...], status: int, description: str
+        self,
+        registry: ErrorRegistry,
+        status: int,
+        description: str,
+        said: list[Challenge],
+        asked: Asked,
     ) -> list[Header]:
         """Encode the challenges. RFC 9110, 15.5.2: a 401 has one, whatever the error."""
-        encoded = self.read("challenge", lambda make: self._challenges(make(offered, description)))
-        if not encoded and status == 401:
-            encoded = self._challenges(offered)
-        return encoded or []
+        offered = registry.challenges
+        if said and not registry.challenges_given:
+            # Nobody but the application has said what the schemes are.
+            offered = tuple(said)
+        ours = self.read("challenge", lambda make: self._challenges(make(offered, description)))
+        if not ours and status == 401:
+            ours = list(offered)
+        if ours and status == 401 and not asked.has_credentials():
+            # RFC 6750, 3.1.
+            ours = [challenge.without_error() for challenge in ours]
+        return [
+            (b"www-authenticate", str(challenge).encode("latin-1"))
+            for challenge in merge(said, ours or ())
+        ]
 
-    def _challenges(self, challenges: Iterable[object]) -> list[Header]:
-        encoded: list[Header] = []
-        for challenge in challenges:
-            if isinstance(challenge, Challenge):
-                encoded.append((b"www-authenticate", str(challenge).encode("latin-1")))
-            else:
-                self.dropped.append("challenges")
-        return encoded
+    def _challenges(self, challenges: Iterable[object]) -> list[Challenge]:
+        found = list(challenges)
+        usable = [challenge for challenge in found if isinstance(challenge, Challenge)]
+        if len(usable) < len(found):
+            self.dropped.append("challenges")
+        return usable
 
     def extra(self, extra: Mapping[str, object]) -> dict[str, object]:
         """Read the members that the application adds, as far as JSON can say them."""

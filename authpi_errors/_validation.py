@@ -1,8 +1,8 @@
 """FastAPI's validation errors as `invalid_request` with `fields`.
 
 Works on what the error says of itself, without importing FastAPI or pydantic. No input value gets
-out: neither `input` nor `ctx`, nor a message that was made of the input or by an application's own
-validator.
+out: neither `input` nor `ctx`, nor a message that was made of the input, nor one that a validator
+of the application's has written, unless that is allowed.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import Any, Final, TypeGuard
 from authpi_errors._exceptions import AuthPIError, FieldError, InvalidRequestError
 
 __all__ = [
+    "InvalidInputError",
     "fields_error",
     "is_list",
     "is_mapping",
@@ -45,6 +46,20 @@ _SAFE_KINDS: Final = frozenset(
     uuid_type uuid_version url_type url_too_long url_scheme
     """.split()
 )
+# The others of pydantic's own: of these no message is shown, since some are made of the input.
+_UNSAFE_KINDS: Final = frozenset(
+    """
+    arguments_type bytes_invalid_encoding complex_str_parsing complex_type counter_type
+    datetime_from_date_parsing default_factory_not_called deque_type ellipsis_error
+    fraction_parsing fraction_type frozen_dict_type frozen_field frozen_instance
+    get_attribute_error invalid_key iteration_error json_invalid missing_argument
+    missing_keyword_only_argument missing_positional_only_argument missing_sentinel_error
+    multiple_argument_values named_tuple_type needs_python_object no_such_attribute
+    ordered_dict_type recursion_depth_exceeded recursion_loop set_item_not_hashable
+    string_not_ascii timezone_offset too_long unexpected_keyword_argument
+    unexpected_positional_argument
+    """.split()
+)
 # What those say instead that would echo the input.
 _MESSAGES: Final = {
     "uuid_parsing": "Input should be a valid UUID",
@@ -56,6 +71,14 @@ _MESSAGES: Final = {
 }
 _DEFAULT_MESSAGE: Final = "The value is not valid here"
 _DEFAULT_KIND: Final = "invalid"
+# What pydantic puts before the text of an exception that a validator has raised.
+_PREFIXES: Final = {"value_error": "Value error, ", "assertion_error": "Assertion failed, "}
+
+
+class InvalidInputError(InvalidRequestError):
+    """What FastAPI has found wrong with a request. Keeps the records that `fields` were made of."""
+
+    records: Sequence[object] = ()
 
 
 def is_mapping(value: object) -> TypeGuard[Mapping[Any, Any]]:
@@ -73,15 +96,22 @@ def is_request_validation_error(cls: type) -> bool:
     return cls.__module__ == "fastapi.exceptions" and cls.__name__ in _CLASSES
 
 
-def validation_error(exc: BaseException) -> AuthPIError:
+def validation_error(exc: BaseException, *, with_custom_text: bool = False) -> AuthPIError:
     """Turn FastAPI's `RequestValidationError` into `InvalidRequestError` with its `fields`."""
-    return fields_error(_errors_of(exc))
+    return fields_error(_errors_of(exc), with_custom_text=with_custom_text)
 
 
-def fields_error(errors: Sequence[object]) -> AuthPIError:
-    """Turn a list of pydantic's error records into `InvalidRequestError` with its `fields`."""
-    fields = [field_error(error) for error in errors[:MOST_FIELDS]]
-    return InvalidRequestError(_describe(len(errors)), fields=fields)
+def fields_error(errors: Sequence[object], *, with_custom_text: bool = False) -> AuthPIError:
+    """Turn a list of pydantic's error records into `InvalidRequestError` with its `fields`.
+
+    Args:
+        errors: The records.
+        with_custom_text: Whether the text of an application's own validators is shown.
+    """
+    fields = [field_error(error, with_custom_text) for error in errors[:MOST_FIELDS]]
+    error = InvalidInputError(_describe(len(errors)), fields=fields)
+    error.records = errors
+    return error
 
 
 def _errors_of(exc: BaseException) -> Sequence[object]:
@@ -99,7 +129,7 @@ def _describe(count: int) -> str:
     return "The request is not valid. Correct what `fields` lists and send it again."
 
 
-def field_error(error: object) -> FieldError:
+def field_error(error: object, with_custom_text: bool = False) -> FieldError:
     """Turn one of pydantic's error records, a mapping with `loc`, `type` and `msg`."""
     if not is_mapping(error):
         return FieldError("", _DEFAULT_KIND, _DEFAULT_MESSAGE)
@@ -109,12 +139,15 @@ def field_error(error: object) -> FieldError:
     location = location if is_list(location) else ()
     if kind == "json_invalid":
         return _malformed_json(location)
-    return FieldError(_path(location), kind, _message(kind, error.get("msg")))
+    return FieldError(_path(location), kind, _message(kind, error.get("msg"), with_custom_text))
 
 
-def _message(kind: str, message: object) -> str:
-    if kind in _SAFE_KINDS and isinstance(message, str):
-        return message
+def _message(kind: str, message: object, with_custom_text: bool) -> str:
+    if isinstance(message, str):
+        if kind in _SAFE_KINDS:
+            return message
+        if with_custom_text and kind not in _UNSAFE_KINDS and kind not in _MESSAGES:
+            return message.removeprefix(_PREFIXES.get(kind, ""))
     return _MESSAGES.get(kind, _DEFAULT_MESSAGE)
 
 

@@ -17,12 +17,10 @@ import hashlib
 import re
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Final, Protocol, Self
-
-from starlette.datastructures import Headers
+from typing import Final, Self
 
 from authpi_errors._exceptions import FieldError, InvalidRequestError, PreconditionFailedError
-from authpi_errors._headers import entity_tag
+from authpi_errors._headers import HasHeaders, entity_tag
 
 __all__ = [
     "ETag",
@@ -167,15 +165,6 @@ class ETag(str):
         return f"ETag({super().__repr__()})"
 
 
-class HasHeaders(Protocol):
-    """A Starlette or FastAPI `Request`, or whatever has headers as it does."""
-
-    @property
-    def headers(self) -> Headers:
-        """Its fields, by name; those that come in several lines by `getlist`."""
-        ...
-
-
 @dataclass(frozen=True, slots=True)
 class IfMatch:
     """What a request's `If-Match` asks (RFC 9110, 13.1.1).
@@ -229,6 +218,42 @@ class IfMatch:
             return False
         return self.tags is None or any(tag.matches_strongly(current) for tag in self.tags)
 
+    def check(
+        self,
+        current_etag: str | None,
+        *,
+        resource: str = "The resource",
+        required: bool = False,
+    ) -> None:
+        """Let a method go on only on a resource that has this tag. See `check_if_match`.
+
+        Raises:
+            PreconditionFailedError: It is not the version that is asked for, or doesn't exist.
+            InvalidRequestError: 428 (RFC 6585, 3), there is no `If-Match`, and it is required.
+        """
+        if required:
+            self.require(resource=resource)
+        if not self.holds_for(current_etag):
+            reason = (
+                "does not exist: no If-Match can match it."
+                if current_etag is None
+                else "is no longer in the version that If-Match names. Fetch it, and send its ETag."
+            )
+            raise PreconditionFailedError(f"{resource} {reason}", current_etag=_text(current_etag))
+
+    def require(self, *, resource: str = "The resource") -> None:
+        """Refuse a request that has no `If-Match`.
+
+        Raises:
+            InvalidRequestError: 428 (RFC 6585, 3).
+        """
+        if not self.is_present:
+            raise InvalidRequestError(
+                f"{resource} is changed only in a version that you name: fetch it, and send its "
+                "ETag in If-Match.",
+                status=428,
+            )
+
 
 @dataclass(frozen=True, slots=True)
 class IfNoneMatch:
@@ -266,6 +291,18 @@ class IfNoneMatch:
             return True
         return self.tags is not None and not any(tag.matches_weakly(current) for tag in self.tags)
 
+    def check(self, current_etag: str | None, *, resource: str = "The resource") -> None:
+        """Let a method that writes go on only if no excluded version is there.
+
+        Raises:
+            PreconditionFailedError: The resource exists, or is a version that is excluded.
+        """
+        if not self.holds_for(current_etag):
+            raise PreconditionFailedError(
+                f"{resource} exists already, in a version that If-None-Match excludes.",
+                current_etag=_text(current_etag),
+            )
+
 
 def check_if_match(
     request: HasHeaders,
@@ -296,20 +333,7 @@ def check_if_match(
         ...     print(error)
         User 7 is no longer in the version that If-Match names. Fetch it, and send its ETag.
     """
-    precondition = IfMatch.of(request)
-    if required and not precondition.is_present:
-        raise InvalidRequestError(
-            f"{resource} is changed only in a version that you name: fetch it, and send its ETag "
-            "in If-Match.",
-            status=428,
-        )
-    if not precondition.holds_for(current_etag):
-        reason = (
-            "does not exist: no If-Match can match it."
-            if current_etag is None
-            else "is no longer in the version that If-Match names. Fetch it, and send its ETag."
-        )
-        raise PreconditionFailedError(f"{resource} {reason}", current_etag=_text(current_etag))
+    IfMatch.of(request).check(current_etag, resource=resource, required=required)
 
 
 def check_if_none_match(
@@ -340,11 +364,7 @@ def check_if_none_match(
         User 7 exists already, in a version that If-None-Match excludes.
     """
     check_if_match(request, current_etag, resource=resource)
-    if not IfNoneMatch.of(request).holds_for(current_etag):
-        raise PreconditionFailedError(
-            f"{resource} exists already, in a version that If-None-Match excludes.",
-            current_etag=_text(current_etag),
-        )
+    IfNoneMatch.of(request).check(current_etag, resource=resource)
 
 
 def is_not_modified(request: HasHeaders, current_etag: str | None) -> bool:

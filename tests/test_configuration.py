@@ -23,7 +23,11 @@ from authpi_errors._configuration import collect
 
 QUOTA = ErrorCode("quota_exhausted", 402, "The quota is used up.")
 
+OWN_TEXT = {"loc": ("query", "a"), "type": "value_error", "msg": "Value error, Odd."}
+
 TOML = """
+validator_messages = true
+
 [codes.quota_exhausted]
 status = 402
 description = "The quota is used up."
@@ -63,6 +67,7 @@ def meaning(registry: ErrorRegistry) -> tuple[object, ...]:
         dict(registry.exceptions),
         dict(registry.statuses),
         registry.challenges,
+        registry.fields_error([OWN_TEXT]).fields,
     )
 
 
@@ -73,6 +78,7 @@ def test_toml_document_is_a_registry() -> None:
         exceptions={LookupError: "not_found", json.JSONDecodeError: "invalid_request"},
         statuses={402: "quota_exhausted"},
         challenges=[Challenge("Bearer", {"realm": "core"}), Challenge("Basic")],
+        validator_messages=True,
     )
     assert meaning(registry) == meaning(by_hand)
 
@@ -209,6 +215,7 @@ def test_unusable_document_is_refused(document: Any, complaint: str) -> None:
         pytest.param({"statuses": {402: QUOTA}}, "402", id="a record for the code of a status"),
         pytest.param({"challenges": ()}, "one Challenge at least", id="no challenge"),
         pytest.param({"challenges": ["Bearer"]}, "use one Challenge", id="a string"),
+        pytest.param({"validator_messages": 1}, "True or False", id="a flag that is a number"),
         pytest.param(
             {
                 "codes": [ErrorCode("busy", 503, "Busy.", retry_after=5)],

@@ -35,6 +35,7 @@ from authpi_errors._messages import answer
 from authpi_errors._rendering import ErrorResponse, render
 from authpi_errors._validation import field_error
 from authpi_errors.codes import is_error_status
+from tests.asked import Request
 
 # Each property is tried on as many errors as take a second or two.
 TRIED = settings(deadline=None, max_examples=80, derandomize=True, database=None)
@@ -206,8 +207,12 @@ def rendered(errors: st.SearchStrategy[AuthPIError]) -> st.SearchStrategy[ErrorR
         render,
         errors,
         st.sampled_from(REGISTRIES),
-        method=st.sampled_from(["GET", "HEAD", "PATCH", "POST", "", "\r\n"]),
-        make_reference=st.none() | st.just(lambda: "made"),
+        st.builds(
+            Request,
+            st.sampled_from(["GET", "HEAD", "PATCH", "POST", "", "\r\n"]),
+            credentials=st.booleans(),
+            made_reference=st.none() | st.just("made"),
+        ),
     )
 
 

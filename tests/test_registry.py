@@ -516,7 +516,7 @@ def test_registry_shows_what_it_was_given() -> None:
     registry = ErrorRegistry(exceptions={KeyError: "conflict"}, statuses={402: "conflict"})
     assert repr(registry) == (
         "ErrorRegistry(codes=[], exceptions={<class 'KeyError'>: 'conflict'}, "
-        "statuses={402: 'conflict'}, challenges=None)"
+        "statuses={402: 'conflict'}, challenges=None, validator_messages=False)"
     )
 
 

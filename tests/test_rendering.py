@@ -36,6 +36,7 @@ from authpi_errors import (
 from authpi_errors._exceptions import ERRORS
 from authpi_errors._rendering import ErrorResponse, _render_any, _render_plain, render
 from authpi_errors.codes import CODES, fallback
+from tests.asked import Request
 
 REGISTRY = ErrorRegistry()
 
@@ -67,9 +68,11 @@ MEMBERS = [
 ]
 
 
-def rendered(error: AuthPIError, **options: Any) -> ErrorResponse:
-    """Render an error without a registry of its own."""
-    return render(error, options.pop("registry", REGISTRY), **options)
+def rendered(
+    error: AuthPIError, registry: ErrorRegistry = REGISTRY, **options: Any
+) -> ErrorResponse:
+    """Render an error, without a registry of its own unless there is one."""
+    return render(error, registry, Request(**options))
 
 
 def body(response: ErrorResponse) -> dict[str, Any]:
@@ -268,7 +271,7 @@ def test_application_can_say_what_is_to_be_stored() -> None:
     ],
 )
 def test_supported_types_are_listed(method: str, names: list[str]) -> None:
-    response = rendered(InvalidContentTypeError(supported=["a/b", "c/d"]), method=method)
+    response = rendered(InvalidContentTypeError(supported=["a/b", "c/d"]), sent_method=method)
     listed = [(name.decode(), value) for name, value in response.headers if b"accept" in name]
     assert listed == [(name, b"a/b, c/d") for name in names]
 
@@ -300,8 +303,26 @@ OFFERED = ErrorRegistry(challenges=[Challenge("Bearer", {"realm": "a"}), Challen
         ),
         pytest.param(
             UnauthorizedClientError(headers={"WWW-Authenticate": "Digest"}),
-            ["Digest"],
-            id="the application's own",
+            ["Digest", 'Bearer realm="a"', "Basic"],
+            id="a scheme of a header, and those that are offered",
+        ),
+        pytest.param(
+            UnauthorizedClientError(headers={"WWW-Authenticate": "basic, Bearer realm=b, x=y"}),
+            ["Basic", 'Bearer realm="b", x="y"'],
+            id="the same schemes, merged, as the header has them",
+        ),
+        pytest.param(
+            SessionExpiredError("Over.", headers={"WWW-Authenticate": "Bearer"}),
+            [
+                'Bearer realm="a", error="invalid_token", error_description="Over."',
+                "Basic",
+            ],
+            id="what the code says, merged into a header",
+        ),
+        pytest.param(
+            UnauthorizedClientError(headers={"WWW-Authenticate": "Negotiate YWJj="}),
+            ["Negotiate YWJj="],
+            id="a header that can't be merged, as it is",
         ),
         pytest.param(
             AccessDeniedError(status=401), ['Bearer realm="a"', "Basic"], id="any error with a 401"
@@ -331,6 +352,55 @@ def test_challenges_are(error: AuthPIError, challenges: list[str]) -> None:
 def test_challenge_says_what_rfc_6750_says(error: AuthPIError, parts: list[str]) -> None:
     challenge = header(rendered(error, registry=OFFERED), "www-authenticate")[0]
     assert sorted(challenge.removeprefix("Bearer ").split(", ")) == sorted(parts)
+
+
+@pytest.mark.parametrize(
+    ("error", "challenges"),
+    [
+        pytest.param(
+            UnauthorizedClientError(headers={"WWW-Authenticate": "Basic"}), ["Basic"], id="a 401"
+        ),
+        pytest.param(
+            SessionExpiredError("Over.", headers={"WWW-Authenticate": "Basic, Bearer"}),
+            ["Basic", 'Bearer error="invalid_token", error_description="Over."'],
+            id="an expired session",
+        ),
+        pytest.param(
+            InsufficientScopeError("No.", scope="a", headers={"WWW-Authenticate": "Basic"}),
+            ["Basic", 'Bearer error="insufficient_scope", error_description="No.", scope="a"'],
+            id="RFC 6750 has a scheme of its own",
+        ),
+    ],
+)
+def test_a_header_is_not_joined_by_schemes_that_nobody_offers(
+    error: AuthPIError, challenges: list[str]
+) -> None:
+    assert header(rendered(error), "www-authenticate") == challenges
+
+
+@pytest.mark.parametrize("credentials", [True, False])
+@pytest.mark.parametrize(
+    "error",
+    [
+        SessionExpiredError("Over."),
+        SessionExpiredError(
+            challenges=[Challenge("Bearer", {"error": "x", "error_uri": "y", "scope": "z"})]
+        ),
+    ],
+    ids=["the offered ones", "challenges of its own"],
+)
+def test_a_request_without_credentials_gets_the_bare_challenge(
+    error: AuthPIError, credentials: bool
+) -> None:
+    response = rendered(error, registry=OFFERED, credentials=credentials)
+    assert ("error" in header(response, "www-authenticate")[0]) is credentials
+    assert body(response)["error"] == "session_expired"
+
+
+def test_an_error_in_a_header_of_the_application_stays_without_credentials() -> None:
+    given = 'Bearer error="invalid_token"'
+    error = UnauthorizedClientError(headers={"WWW-Authenticate": given})
+    assert header(rendered(error, credentials=False), "www-authenticate") == [given]
 
 
 @pytest.mark.parametrize("challenges", [[""], ["Bearer\r\nX: y"], ["€"]], ids=ascii)
@@ -662,7 +732,7 @@ class RaisingChallengeError(NotFoundError):
 
 
 def test_reference_of_a_server_error_is_made_where_it_has_none() -> None:
-    response = rendered(ServerError(), make_reference=lambda: "made")
+    response = rendered(ServerError(), made_reference="made")
     assert (body(response)["reference"], response.reference) == ("made", "made")
 
 
@@ -675,7 +745,7 @@ def test_reference_of_a_server_error_is_made_where_it_has_none() -> None:
     ],
 )
 def test_no_reference_is_made(error: AuthPIError, reference: str | None) -> None:
-    response = rendered(error, make_reference=lambda: "made")
+    response = rendered(error, made_reference="made")
     assert (body(response).get("reference"), response.reference) == (reference, reference)
 
 
@@ -793,6 +863,6 @@ PLAIN_ERRORS: list[AuthPIError] = [
 )
 def test_a_template_gives_what_careful_rendering_gives(error: AuthPIError) -> None:
     registry = ErrorRegistry(codes=[ErrorCode("conflict", 409, "Twice.", True, retry_after=7)])
-    plain = _render_plain(error, registry, lambda: "made")
+    plain = _render_plain(error, registry, Request(made_reference="made"))
     assert plain is not None
-    assert plain == _render_any(error, registry, "GET", lambda: "made", None)
+    assert plain == _render_any(error, registry, Request(made_reference="made"))

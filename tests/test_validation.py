@@ -1,23 +1,29 @@
 """FastAPI's validation errors: which field is wrong and how, and nothing of what was sent."""
 
-from __future__ import annotations
-
 import uuid
 from collections.abc import Mapping
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from enum import Enum
 from types import MappingProxyType
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 import pytest
+from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError, ResponseValidationError
 from pydantic import AfterValidator, AnyUrl, BaseModel, Field, TypeAdapter, ValidationError
+from pydantic_core import PydanticCustomError
+from pydantic_core.core_schema import ErrorType
+from starlette.testclient import TestClient
 
-from authpi_errors import FieldError, InvalidRequestError
+from authpi_errors import ErrorRegistry, FieldError, InvalidRequestError, install
 from authpi_errors._validation import (
+    _MESSAGES,
+    _SAFE_KINDS,
+    _UNSAFE_KINDS,
     MOST_FIELDS,
     field_error,
+    fields_error,
     is_list,
     is_mapping,
     is_request_validation_error,
@@ -242,3 +248,74 @@ def test_value_from_outside_is_a_mapping_a_list_or_neither(
 def test_record_may_be_any_mapping() -> None:
     record: Mapping[str, object] = MappingProxyType({"loc": ("query", "a"), "type": "missing"})
     assert field_error(record).field == "query.a"
+
+
+def own_assertion(value: str) -> str:
+    """Fail as a validator with `assert` does."""
+    raise AssertionError("Not that.")
+
+
+def own_kind(value: str) -> str:
+    """Fail with a kind of one's own."""
+    raise PydanticCustomError("not_funny", "Not funny.")
+
+
+@pytest.mark.parametrize(
+    ("check", "code", "message"),
+    [
+        (own_check, "value_error", f"Not {SECRET}."),
+        (own_assertion, "assertion_error", "Not that."),
+        (own_kind, "not_funny", "Not funny."),
+    ],
+)
+@pytest.mark.parametrize("allowed", [True, False])
+def test_text_of_an_own_validator_is_shown_where_it_is_allowed(
+    check: Any, code: str, message: str, allowed: bool
+) -> None:
+    app = FastAPI()
+    install(app, registry=ErrorRegistry(validator_messages=allowed))
+
+    @app.get("/")
+    def read(name: Annotated[str, AfterValidator(check)]) -> str:
+        return name
+
+    (field,) = TestClient(app).get("/", params={"name": SECRET}).json()["fields"]
+    assert field["code"] == code
+    assert (field["message"] == message) is allowed
+    assert allowed or message not in field["message"]
+
+
+def test_pydantics_own_messages_stay_as_they_are_where_text_is_allowed() -> None:
+    records = [
+        {"loc": ("body", "a"), "type": kind, "msg": SECRET}
+        for kind in ("url_parsing", "get_attribute_error", "too_long")
+    ]
+    error = fields_error(records, with_custom_text=True)
+    assert SECRET not in repr(error.fields)
+
+
+def test_every_kind_that_pydantic_has_is_known() -> None:
+    known = _SAFE_KINDS | _UNSAFE_KINDS | set(_MESSAGES) | {"value_error", "assertion_error"}
+    assert set(get_args(ErrorType)) <= known
+
+
+def test_pydantics_error_in_a_handler_is_a_server_error_unless_it_is_mapped() -> None:
+    statuses: list[int] = []
+    for registry in (ErrorRegistry(), ErrorRegistry(exceptions={ValidationError: "conflict"})):
+        app = FastAPI()
+        install(app, registry=registry)
+
+        @app.get("/")
+        def read() -> None:
+            TypeAdapter(int).validate_python(SECRET)
+
+        response = TestClient(app, raise_server_exceptions=False).get("/")
+        assert SECRET not in response.text
+        statuses.append(response.status_code)
+    assert statuses == [500, 409]
+
+
+def test_two_registries_show_text_if_one_does() -> None:
+    records = [{"loc": ("query", "a"), "type": "value_error", "msg": "Value error, Odd."}]
+    merged = ErrorRegistry(validator_messages=True) | ErrorRegistry()
+    assert merged.fields_error(records).fields == [FieldError("query.a", "value_error", "Odd.")]

@@ -1,0 +1,177 @@
+"""Challenges: written so that anybody reads them, read strictly, merged without doubles."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from werkzeug.datastructures import WWWAuthenticate
+
+from authpi_errors import (
+    AuthPIError,
+    Challenge,
+    ErrorRegistry,
+    InsufficientScopeError,
+    SessionExpiredError,
+    UnauthorizedClientError,
+)
+from authpi_errors._challenges import has_credentials, merge, parse_challenges
+from authpi_errors._rendering import render
+
+REALM = Challenge("Bearer", {"realm": "core"})
+
+
+def challenges_of(error: AuthPIError, *offered: Challenge) -> list[str]:
+    """Give the `WWW-Authenticate` fields of an error, as they are sent."""
+    registry = ErrorRegistry(challenges=offered or None)
+    headers = render(error, registry).headers
+    return [value.decode("latin-1") for name, value in headers if name == b"www-authenticate"]
+
+
+@pytest.mark.parametrize(
+    ("value", "challenges"),
+    [
+        ("Bearer", [Challenge("Bearer")]),
+        ("Basic, Bearer", [Challenge("Basic"), Challenge("Bearer")]),
+        ('Bearer realm="core"', [REALM]),
+        ("Bearer realm=core", [REALM]),
+        ("Bearer realm = core", [REALM]),
+        (" ,Bearer \t realm=core ,, ", None),
+        (" ,Bearer   realm=core ,, ", [REALM]),
+        (
+            'Bearer realm="core", error=x ,Basic realm="a, b",\tcharset="UTF-8"',
+            [
+                Challenge("Bearer", {"realm": "core", "error": "x"}),
+                Challenge("Basic", {"realm": "a, b", "charset": "UTF-8"}),
+            ],
+        ),
+        (r'Basic realm="say \"a\\b\""', [Challenge("Basic", {"realm": r'say "a\b"'})]),
+        ('Basic realm=""', [Challenge("Basic", {"realm": ""})]),
+        ("Negotiate YWJj", None),
+        ("Negotiate YWJj==", None),
+        ("Negotiate, Bearer", [Challenge("Negotiate"), Challenge("Bearer")]),
+        ("Bearer a=1, A=2", None),
+        ("Bearer a=1 b=2", None),
+        ('Bearer a="1', None),
+        ("Bearer a=", None),
+        ("=a", None),
+        ("Bearer Basic", None),
+        ("", None),
+        (",", None),
+    ],
+)
+def test_a_field_is_read(value: str, challenges: list[Challenge] | None) -> None:
+    assert parse_challenges(value) == challenges
+
+
+tokens = st.from_regex(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", fullmatch=True)
+quotable = st.text(st.characters(max_codepoint=0xFF, exclude_categories=["Cc"]))
+
+
+@given(
+    st.lists(
+        st.builds(
+            Challenge,
+            tokens,
+            st.lists(
+                st.tuples(tokens.filter(lambda name: "error" not in name.lower()), quotable),
+                unique_by=lambda pair: pair[0].lower(),
+            ).map(dict[str, str]),
+        ),
+        min_size=1,
+    )
+)
+def test_what_is_written_is_read(challenges: list[Challenge]) -> None:
+    challenges = [
+        challenge for challenge in challenges if "scope" not in map(str.lower, challenge.parameters)
+    ]
+    field = ", ".join(map(str, challenges))
+    assert (parse_challenges(field) or []) == challenges
+
+
+@pytest.mark.parametrize("hostile", ["Bearer a=" + '"\\' * 30_000, "a " * 60_000, "a=b," * 30_000])
+def test_reading_takes_linear_time(hostile: str) -> None:
+    started = time.perf_counter()
+    assert parse_challenges(hostile) is None
+    assert time.perf_counter() - started < 1
+
+
+@pytest.mark.parametrize(
+    ("given_ones", "offered", "merged"),
+    [
+        ([], [REALM], [REALM]),
+        ([REALM], [], [REALM]),
+        ([Challenge("bearer")], [REALM], [REALM]),
+        ([Challenge("Bearer", {"REALM": "x"})], [REALM], [Challenge("Bearer", {"REALM": "x"})]),
+        ([Challenge("Basic")], [REALM], [Challenge("Basic"), REALM]),
+        (
+            [Challenge("Digest", {"algorithm": "a"}), Challenge("Digest", {"algorithm": "b"})],
+            [Challenge("Digest", {"realm": "x"})],
+            [
+                Challenge("Digest", {"realm": "x", "algorithm": "a"}),
+                Challenge("Digest", {"algorithm": "b"}),
+            ],
+        ),
+    ],
+)
+def test_challenges_are_merged(
+    given_ones: list[Challenge], offered: list[Challenge], merged: list[Challenge]
+) -> None:
+    assert merge(given_ones, offered) == merged
+
+
+def test_a_bare_challenge_keeps_what_is_no_error() -> None:
+    parameters = {"realm": "a", "scope": "s", "Error": "x", "error_description": "y"}
+    challenge = Challenge("Bearer", {**parameters, "error_uri": "z"})
+    assert str(challenge.without_error()) == 'Bearer realm="a", scope="s"'
+
+
+@pytest.mark.parametrize(
+    ("scope", "has"),
+    [
+        ({}, False),
+        ({"headers": [(b"accept", b"*/*")], "query_string": b"token=1"}, False),
+        ({"headers": [(b"authorization", b"Bearer x")]}, True),
+        ({"headers": [(b"cookie", b"session=1")]}, True),
+        ({"headers": [], "query_string": b"a=b&access_token=1"}, True),
+    ],
+    ids=["a bare scope", "none", "Authorization", "a cookie", "in the query"],
+)
+def test_request_has_credentials(scope: dict[str, Any], has: bool) -> None:
+    assert has_credentials(scope) is has
+
+
+texts = st.text() | st.text(st.sampled_from('"\\,= \r\n\t\x00é€😀a'))
+
+
+@given(texts, texts)
+def test_werkzeug_reads_what_a_401_says(realm: str, description: str) -> None:
+    offered = [Challenge("Bearer", {"realm": realm, "resource_metadata": "https://a/b?c=d,e"})]
+    (field,) = challenges_of(SessionExpiredError(description), *offered)
+    read = WWWAuthenticate.from_header(field)
+    assert read is not None
+    assert read.type == "bearer"
+    assert read.parameters["error"] == "invalid_token"
+    assert read.parameters["resource_metadata"] == "https://a/b?c=d,e"
+    assert set(read.parameters) == {"realm", "resource_metadata", "error", "error_description"}
+
+
+@given(st.lists(texts, max_size=3), texts)
+def test_werkzeug_reads_what_a_missing_scope_says(scope: list[str], description: str) -> None:
+    (field,) = challenges_of(InsufficientScopeError(description, scope=scope))
+    read = WWWAuthenticate.from_header(field)
+    assert read is not None
+    assert (read.type, read.parameters["error"]) == ("bearer", "insufficient_scope")
+    assert set(read.parameters) <= {"error", "error_description", "scope"}
+
+
+@given(texts, texts)
+def test_werkzeug_reads_what_was_merged(realm: str, other: str) -> None:
+    given_one = str(Challenge("Basic", {"realm": realm}))
+    error = UnauthorizedClientError(headers={"WWW-Authenticate": given_one})
+    fields = challenges_of(error, Challenge("Bearer", {"realm": other}))
+    read = [WWWAuthenticate.from_header(field) for field in fields]
+    assert [challenge and challenge.type for challenge in read] == ["basic", "bearer"]

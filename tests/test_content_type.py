@@ -1,0 +1,210 @@
+"""A body that the endpoint can't read: 415, and what can be read."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import pytest
+from fastapi import APIRouter, Body, FastAPI, File, Form
+from fastapi.exceptions import RequestValidationError
+from pydantic import BaseModel
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse
+from starlette.routing import Route
+from starlette.testclient import TestClient
+
+from authpi_errors import (
+    ErrorMiddleware,
+    ErrorRegistry,
+    InvalidContentTypeError,
+    install,
+    require_content_type,
+)
+
+
+class Item(BaseModel):
+    name: str
+
+
+async def one(item: Item) -> Item:
+    return item
+
+
+async def two(item: Item, other: Item) -> Item:
+    return item
+
+
+async def embedded(item: Annotated[Item, Body(embed=True)]) -> Item:
+    return item
+
+
+async def listed(items: list[Item]) -> list[Item]:
+    return items
+
+
+async def plain(text: Annotated[str, Body(max_length=3)]) -> str:
+    return text
+
+
+async def text(text: Annotated[bytes, Body(media_type="text/plain", max_length=3)]) -> None:
+    del text
+
+
+async def form(name: Annotated[str, Form()]) -> str:
+    return name
+
+
+async def file(upload: Annotated[bytes, File()]) -> None:
+    del upload
+
+
+def application() -> FastAPI:
+    router = APIRouter(prefix="/v1")
+    for endpoint in (one, two, embedded, listed, plain, text, form, file):
+        router.add_api_route(f"/{endpoint.__name__}", endpoint, methods=["POST", "PATCH", "PUT"])
+    app = FastAPI()
+    app.include_router(router)
+    return app
+
+
+def installed() -> FastAPI:
+    app = application()
+    install(app)
+    return app
+
+
+def mounted() -> Starlette:
+    app = FastAPI()
+    app.mount("/v1", application())
+    install(app)
+    return app
+
+
+def wrapped() -> ErrorMiddleware:
+    return ErrorMiddleware(application())
+
+
+JSON = "application/json"
+URLENCODED = "application/x-www-form-urlencoded"
+
+
+@pytest.mark.parametrize("make", [installed, mounted, wrapped])
+@pytest.mark.parametrize(
+    ("endpoint", "content_type", "body", "status", "accepted"),
+    [
+        ("one", JSON, b"{}", 400, None),
+        ("one", "Application/JSON; charset=utf-8", b"[]", 400, None),
+        ("one", "application/merge-patch+json", b"[]", 400, None),
+        ("one", "text/plain", b'{"name": "a"}', 415, JSON),
+        ("one", "text/plain", b"", 415, JSON),
+        ("one", "text/json", b'{"name": "a"}', 415, JSON),
+        ("one", URLENCODED, b"name=a", 415, JSON),
+        ("one", "nonsense", b"{}", 415, JSON),
+        ("one", "", b"{}", 400, None),
+        ("one", None, b"{}", 400, None),
+        ("two", "text/plain", b'{"item": {}}', 415, JSON),
+        ("embedded", "text/plain", b"{}", 415, JSON),
+        ("listed", "text/plain", b"[]", 415, JSON),
+        # It can be read, and is too long.
+        ("plain", "text/plain", b"long", 400, None),
+        ("text", "text/plain", b"long", 400, None),
+        ("text", JSON, b'"long"', 400, None),
+        ("form", URLENCODED, b"other=a", 400, None),
+        ("form", JSON, b'{"name": "a"}', 415, URLENCODED),
+        ("file", JSON, b"{}", 415, "multipart/form-data"),
+    ],
+)
+def test_fastapi_body(  # noqa: PLR0917 - the columns of the table
+    make: Any,
+    endpoint: str,
+    content_type: str | None,
+    body: bytes,
+    status: int,
+    accepted: str | None,
+) -> None:
+    path = f"/v1/v1/{endpoint}" if make is mounted else f"/v1/{endpoint}"
+    headers = {} if content_type is None else {"content-type": content_type}
+    response = TestClient(make()).post(path, content=body, headers=headers)
+    assert response.status_code == status, response.text
+    code = "invalid_content_type" if status == 415 else "invalid_request"
+    assert response.json()["error"] == code
+    assert response.headers.get("accept") == accepted
+    assert response.headers.get("accept-post") == accepted
+    assert ("fields" in response.json()) == (status == 400)
+
+
+@pytest.mark.parametrize("method", ["PATCH", "PUT"])
+def test_header_for_the_method(method: str) -> None:
+    headers = {"content-type": "text/plain"}
+    response = TestClient(installed()).request(method, "/v1/one", content=b"x", headers=headers)
+    assert response.headers["accept"] == JSON
+    assert ("accept-patch" in response.headers) == (method == "PATCH")
+    assert "accept-post" not in response.headers
+
+
+def test_the_application_can_map_validation_errors_itself() -> None:
+    app = application()
+    install(app, registry=ErrorRegistry(exceptions={RequestValidationError: "conflict"}))
+    headers = {"content-type": "text/plain"}
+    assert TestClient(app).post("/v1/one", content=b"x", headers=headers).status_code == 409
+
+
+def request(*content_types: str) -> Request:
+    headers = [(b"content-type", value.encode()) for value in content_types]
+    return Request({"type": "http", "headers": headers})
+
+
+@pytest.mark.parametrize(
+    ("sent", "supported"),
+    [
+        (JSON, [JSON]),
+        ("application/json;charset=utf-8", [JSON]),
+        ("APPLICATION/JSON", [JSON]),
+        (JSON, ["text/plain", JSON]),
+        (JSON, ["Application/Json"]),
+        ("image/png", ["image/*"]),
+        ("image/png", ["*/*"]),
+    ],
+)
+def test_a_content_type_that_is_supported(sent: str, supported: list[str]) -> None:
+    require_content_type(request(sent), *supported)
+
+
+@pytest.mark.parametrize(
+    ("sent", "supported"),
+    [
+        (["text/plain"], [JSON]),
+        ([], [JSON]),
+        ([""], [JSON]),
+        ([], ["*/*"]),
+        (["application/jsonl"], [JSON]),
+        (["application/vnd.api+json"], [JSON]),
+        (["imagepng"], ["image/*"]),
+    ],
+)
+def test_a_content_type_that_is_not_supported(sent: list[str], supported: list[str]) -> None:
+    with pytest.raises(InvalidContentTypeError) as caught:
+        require_content_type(request(*sent), *supported)
+    assert list(caught.value.supported) == supported
+    assert " or ".join(supported) in str(caught.value)
+
+
+@pytest.mark.parametrize("supported", [[], [""], ["json"], [JSON, "a/b\r\nc"], [None]])
+def test_what_is_no_media_type_is_refused(supported: list[Any]) -> None:
+    with pytest.raises(ValueError, match="name media types"):
+        require_content_type(request(JSON), *supported)
+
+
+def test_starlette_endpoint() -> None:
+    async def create(request: Request) -> JSONResponse:
+        require_content_type(request, JSON)
+        return JSONResponse(await request.json())
+
+    app = Starlette(routes=[Route("/", create, methods=["POST", "PATCH"])])
+    install(app)
+    client = TestClient(app)
+    assert client.post("/", json={"a": 1}).json() == {"a": 1}
+    response = client.patch("/", content=b"{}", headers={"content-type": "text/plain"})
+    assert (response.status_code, response.json()["error"]) == (415, "invalid_content_type")
+    assert response.headers["accept"] == response.headers["accept-patch"] == JSON
