@@ -10,7 +10,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import async_sessionmaker
 
 from authpi_errors import Challenge, ErrorRegistry, install
-from examples.core_api import auth, demo, issuers, users
+from examples.core_api import auth, counters, demo, issuers, users
 from examples.core_api.storage import Base, Claim, connect
 
 registry = ErrorRegistry(
@@ -47,6 +47,7 @@ def create_app(database: Path) -> FastAPI:
     app.include_router(auth.router)
     app.include_router(issuers.router)
     app.include_router(users.router)
+    app.include_router(counters.router)
     app.add_api_route("/demo/divide-by-zero", divide_by_zero, tags=["demo"])
     install(app, registry=registry)
     return app

@@ -1,4 +1,4 @@
-"""SQLite through SQLAlchemy: tables, and the statements that issuers and users share.
+"""SQLite through SQLAlchemy: tables, and the statements that resources share.
 
 A change and its precondition are one SQL statement, `UPDATE … WHERE id = … AND updated_at IN (…)`,
 so no two clients can both change the version that they both saw.
@@ -101,7 +101,6 @@ class Resource(Base):
     __abstract__ = True
 
     id: Mapped[str] = mapped_column(primary_key=True)
-    status: Mapped[str]
     created_at: Mapped[int] = mapped_column(default=now)
     updated_at: Mapped[int] = mapped_column(default=now)
 
@@ -118,6 +117,7 @@ class Issuer(Resource):
     __table_args__ = (UniqueConstraint("account_id", "name"),)
 
     account_id: Mapped[str] = mapped_column(ForeignKey(Account.id))
+    status: Mapped[str]
     name: Mapped[str]
     description: Mapped[str | None]
     links: Mapped[JSONObject]
@@ -138,12 +138,21 @@ class User(Resource):
     __table_args__ = (UniqueConstraint("issuer_id", "username"),)
 
     issuer_id: Mapped[str] = mapped_column(ForeignKey(Issuer.id, ondelete="CASCADE"))
+    status: Mapped[str]
     username_type: Mapped[str]
     username: Mapped[str]
     profile: Mapped[JSONObject]
     scopes: Mapped[list[str]]
     custom_fields: Mapped[JSONObject]
     metadata_: Mapped[JSONObject] = mapped_column("metadata")
+
+
+class Counter(Resource):
+    """A number that many clients change at once."""
+
+    __tablename__ = "counters"
+
+    value: Mapped[int] = mapped_column(default=0)
 
 
 def connect(database: Path) -> AsyncEngine:
