@@ -32,6 +32,7 @@ from authpi_errors._foreign import ForeignResponse
 from authpi_errors._install import install
 from authpi_errors._middleware import ErrorMiddleware
 from authpi_errors._registry import ErrorRegistry
+from authpi_errors._reporting import ErrorRecord
 from authpi_errors.codes import ErrorCode
 
 __all__ = [
@@ -41,6 +42,7 @@ __all__ = [
     "ConflictError",
     "ErrorCode",
     "ErrorMiddleware",
+    "ErrorRecord",
     "ErrorRegistry",
     "FieldError",
     "ForeignResponse",

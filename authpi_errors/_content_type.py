@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from collections.abc import Sequence
+from typing import Final
 
 from starlette.datastructures import Headers
 from starlette.types import Scope
@@ -76,11 +76,13 @@ def unreadable_body(errors: Sequence[object], scope: Scope) -> InvalidContentTyp
         errors: pydantic's error records.
         scope: The scope of the request, after routing.
     """
+    if not any(map(_is_not_taken_apart, errors)):
+        return None
     sent = media_type_of(Headers(scope=scope))
     declared = _declared(scope)
     if not sent or not declared or _can_be_read(sent, declared):
         return None
-    return _unsupported([declared]) if any(map(_is_not_taken_apart, errors)) else None
+    return _unsupported([declared])
 
 
 def _declared(scope: Scope) -> str:
@@ -103,10 +105,10 @@ def _is_json(media_type: str) -> bool:
 
 
 def _is_not_taken_apart(error: object) -> bool:
-    record: Mapping[str, Any] = error if is_mapping(error) else {}
-    location: object = record.get("loc")
-    in_body = is_list(location) and list(location[:1]) == ["body"]
-    return in_body and record.get("type") in _NOT_TAKEN_APART
+    if not is_mapping(error) or error.get("type") not in _NOT_TAKEN_APART:
+        return False
+    location: object = error.get("loc")
+    return is_list(location) and bool(location) and location[0] == "body"
 
 
 def _unsupported(supported: Sequence[str]) -> InvalidContentTypeError:

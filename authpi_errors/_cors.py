@@ -8,6 +8,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
+from typing import Final
 
 from starlette.applications import Starlette
 from starlette.datastructures import Headers
@@ -16,7 +17,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from authpi_errors._routing import matched_routes
 
-__all__ = ["cors_of", "cors_of_routes", "layers", "through"]
+__all__ = ["KnownCors", "cors_of", "cors_of_routes", "layers", "through"]
 
 
 def layers(app: object) -> Iterator[object]:
@@ -60,6 +61,31 @@ def cors_of_routes(scope: Scope) -> list[CORSMiddleware]:
     return [
         cors for route in matched_routes(scope) for cors in cors_of(getattr(route, "app", None))
     ]
+
+
+class KnownCors:
+    """Remembers the CORS middleware of routes: to find it is to route a request anew."""
+
+    def __init__(self) -> None:
+        # By the identity of what serves a request, which is kept so that nothing else takes it.
+        self._known: dict[tuple[int, int, object, object], tuple[list[CORSMiddleware], object]] = {}
+
+    def of_routes(self, scope: Scope) -> list[CORSMiddleware]:
+        """Find the CORS middleware of the mounts and the route that a request takes."""
+        router, endpoint = scope.get("router"), scope.get("endpoint")
+        if router is None or endpoint is None:
+            return cors_of_routes(scope)
+        # Mounts move the root path, and one endpoint can be behind several; a 405 has one, too.
+        key = id(router), id(endpoint), scope.get("root_path"), scope.get("method")
+        if key not in self._known:
+            if len(self._known) >= _MOST_KNOWN:
+                self._known.clear()
+            self._known[key] = cors_of_routes(scope), (router, endpoint)
+        return self._known[key][0]
+
+
+# Paths of mounts can have parameters, and so any number of values.
+_MOST_KNOWN: Final = 1024
 
 
 def through(cors: Sequence[CORSMiddleware], respond: ASGIApp) -> ASGIApp:

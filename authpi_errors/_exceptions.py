@@ -139,15 +139,28 @@ class AuthPIError(Exception):
         headers: Mapping[str, str] | None = None,
         extra: Mapping[str, object] | None = None,
     ) -> None:
-        super().__init__(self.code.description if description is None else description)
-        self.description = description
-        self.status = status
-        self.retryable = retryable
-        self.retry_after = retry_after
-        self.reference = reference
-        self.fields = fields
-        self.headers = headers
-        self.extra = extra
+        # `BaseException.__new__` has the arguments. What is not given is not set: the class has it,
+        # and an error of which nothing is set is answered soonest.
+        if description is not None:
+            self.description = description
+        if status is not None:
+            self.status = status
+        if retryable is not None:
+            self.retryable = retryable
+        if retry_after is not None:
+            self.retry_after = retry_after
+        if reference is not None:
+            self.reference = reference
+        if fields is not AuthPIError.fields:
+            self.fields = fields
+        if headers is not None:
+            self.headers = headers
+        if extra is not None:
+            self.extra = extra
+
+    def __str__(self) -> str:
+        """Give the description, or what the code says."""
+        return self.code.description if self.description is None else self.description
 
     def header_fields(self, method: str) -> Mapping[str, str | None]:
         """Give the headers that only this error has, in answer to a request with `method`.
@@ -327,7 +340,8 @@ class PreconditionFailedError(AuthPIError):
         **options: Unpack[ErrorOptions],
     ) -> None:
         super().__init__(description, **options)
-        self.current_etag = current_etag
+        if current_etag is not None:
+            self.current_etag = current_etag
 
     def header_fields(self, method: str) -> Mapping[str, str | None]:
         """Name the current entity tag."""

@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import logging
-import secrets
 import sys
 from collections.abc import Awaitable, Callable, Iterable
-from contextlib import suppress
 from functools import partial
-from inspect import iscoroutinefunction
 from typing import Any, Final, cast
 
 from starlette.applications import Starlette
@@ -18,28 +14,22 @@ from starlette.requests import HTTPConnection
 from starlette.routing import Router
 from starlette.types import ASGIApp, ExceptionHandler, Message, Receive, Scope, Send
 
-from authpi_errors._challenges import has_credentials
-from authpi_errors._content_type import unreadable_body
 from authpi_errors._cors import cors_of_routes, through
 from authpi_errors._exceptions import AuthPIError
 from authpi_errors._messages import answer
-from authpi_errors._registry import ErrorRegistry
-from authpi_errors._rendering import Asked, ErrorResponse, render
-from authpi_errors._routing import allowed_methods, is_routed
+from authpi_errors._reporting import is_async
+from authpi_errors._responding import Answer, Responder
+from authpi_errors._routing import is_routed
 from authpi_errors._settled import settle
-from authpi_errors._validation import InvalidInputError, is_request_validation_error
+from authpi_errors._validation import is_request_validation_error
 
 __all__ = [
     "Handler",
     "add_handlers",
     "has_handler_for_everything",
     "is_answered_by_user",
-    "logger",
-    "respond_to",
     "settle_handlers",
 ]
-
-logger: Final = logging.getLogger("authpi_errors")
 
 # Starlette's handler for an HTTPException is a method of this class.
 _STARLETTE: Final = ExceptionMiddleware(Router())
@@ -49,22 +39,19 @@ class Handler:
     """Answers the exceptions that the registry expects, as a Starlette exception handler.
 
     Args:
-        registry: What the exceptions mean.
+        responder: Answers them.
         default: The handler whose place this one takes. It still answers an `HTTPException` that
             is no error, such as a redirect.
-        ignore: Types of exceptions that pass.
         notice: Called before each answer.
     """
 
     def __init__(
         self,
-        registry: ErrorRegistry,
+        responder: Responder,
         default: Callable[[Any, Exception], Awaitable[ASGIApp]],
-        ignore: tuple[type[BaseException], ...] = (),
         notice: Callable[[], None] | None = None,
     ) -> None:
-        self.registry = registry
-        self._ignore = ignore
+        self._responder = responder
         self._default = default
         self.notice = notice
 
@@ -73,17 +60,22 @@ class Handler:
         if self.notice is not None:
             self.notice()
         scope: Scope = connection.scope
-        error = self.registry.find(exc)
-        if scope["type"] != "http" or isinstance(exc, self._ignore):
+        responder = self._responder
+        is_turned_away = "app_root_path" in scope and type(exc) is HTTPException
+        if scope["type"] == "http" and not is_turned_away:
+            messages = responder.plain(exc, scope)
+            if messages is not None:
+                return partial(_send, *messages)
+        error = responder.registry.find(exc)
+        if scope["type"] != "http" or isinstance(exc, responder.options.ignore):
             # The boundary knows how far a WebSocket has come, and lets pass what is to pass.
             raise exc
         if error is None:
             if not _is_no_error(exc):
                 raise exc
             return await self._default(connection, exc)
-        response = respond_to(exc, error, self.registry, scope)
-        respond = partial(_respond, response)
-        if type(exc) is HTTPException and "app_root_path" in scope and not is_routed(scope):
+        respond = partial(_respond_and_notify, responder, responder.respond(exc, error, scope))
+        if is_turned_away and not is_routed(scope):
             # What the router of a mount turns away has left the middleware of the mount behind.
             return through(cors_of_routes(scope), respond)
         return respond
@@ -95,72 +87,19 @@ def _is_no_error(exc: Exception) -> bool:
     return isinstance(exc, HTTPException) and isinstance(status, int) and 200 <= status < 400
 
 
-async def _respond(response: ErrorResponse, scope: Scope, receive: Receive, send: Send) -> None:
+async def _send(start: Message, body: Message, scope: Scope, receive: Receive, send: Send) -> None:
     del receive
-    start, body = answer(response, scope)
     settle(scope, start)
     await send(start)
     await send(body)
 
 
-class _AskedOf(Asked):
-    """The request of a scope."""
-
-    __slots__ = ("_scope",)
-
-    def __init__(self, scope: Scope) -> None:
-        self._scope = scope
-
-    @property
-    def method(self) -> str:
-        method: str = self._scope.get("method", "GET")
-        return method
-
-    def has_credentials(self) -> bool:
-        return has_credentials(self._scope)
-
-    def allowed_methods(self) -> Iterable[str]:
-        return allowed_methods(self._scope)
-
-    def reference(self, status: int) -> str | None:
-        return secrets.token_hex(16) if status >= 500 else None
-
-
-def respond_to(
-    exc: BaseException | None,
-    error: AuthPIError,
-    registry: ErrorRegistry,
-    scope: Scope,
-    *,
-    raised_again: bool = False,
-) -> ErrorResponse:
-    """Render an answer, and log what it does not say.
-
-    Args:
-        exc: The exception that is answered, if it is one.
-        error: The error that it means.
-        registry: What that error's code means.
-        scope: The connection's scope.
-        raised_again: Whether the server will see and log the exception itself.
-    """
-    if isinstance(error, InvalidInputError):
-        error = unreadable_body(error.records, scope) or error
-    response = render(error, registry, _AskedOf(scope))
-    if response.dropped:
-        logger.warning("Left out of %s: %s", response.code, ", ".join(response.dropped))
-    if response.status >= 500:
-        if exc is not None:
-            with suppress(Exception):
-                exc.add_note(f"reference: {response.reference}")
-        if not raised_again:
-            logger.error(
-                "Answered %d %s, reference %s",
-                response.status,
-                response.code,
-                response.reference,
-                exc_info=exc,
-            )
-    return response
+async def _respond_and_notify(
+    responder: Responder, answered: Answer, scope: Scope, receive: Receive, send: Send
+) -> None:
+    start, body = answer(answered.response, scope)
+    await _send(start, body, scope, receive, send)
+    await responder.notify(answered)
 
 
 def is_answered_by_user(scope: Scope) -> bool:
@@ -178,12 +117,11 @@ def is_answered_by_user(scope: Scope) -> bool:
     return _is_users(application, keys)
 
 
-def has_handler_for_everything(scope: Scope) -> bool:
-    """Say whether the application has an exception handler of the user's for what is unexpected.
+def has_handler_for_everything(application: object) -> bool:
+    """Say whether an application has an exception handler of the user's for what is unexpected.
 
     It runs outside of all others, and the exception is raised again after it.
     """
-    application = scope.get("app")
     return isinstance(application, Starlette) and _is_users(application, (500, Exception))
 
 
@@ -198,8 +136,7 @@ def _is_users(application: Starlette, keys: Iterable[object]) -> bool:
 def add_handlers(
     application: Starlette,
     target: Starlette | ExceptionMiddleware,
-    registry: ErrorRegistry,
-    ignore: tuple[type[BaseException], ...],
+    responder: Responder,
     notice: Callable[[], None] | None = None,
 ) -> None:
     """Take the place of the framework's default exception handlers; those of the user's stay.
@@ -208,18 +145,17 @@ def add_handlers(
         application: The application whose exception handlers are looked at.
         target: What takes the new ones: the application itself, or, once its middleware is built,
             the `ExceptionMiddleware` in it.
-        registry: What the exceptions mean.
-        ignore: See `Handler`.
+        responder: Answers the exceptions.
         notice: See `Handler`.
     """
     present = application.exception_handlers
     default: Any = present.get(HTTPException)
     taken_over = default if _is_default(default) else _STARLETTE.http_exception
-    handler = Handler(registry, taken_over, ignore, notice)
+    handler = Handler(responder, taken_over, notice)
     # Starlette asks a handler for a response, and of that only to be an ASGI application. That it
     # is asynchronous, Starlette finds out at each exception: soonest of a method.
     starlette_handler = cast("ExceptionHandler", handler.handle)
-    ours = [HTTPException, AuthPIError, *registry.exceptions]
+    ours = [HTTPException, AuthPIError, *responder.registry.exceptions]
     ours += [key for key in present if isinstance(key, type) and is_request_validation_error(key)]
     for key in ours:
         # One for Exception would run in Starlette's outermost middleware, outside all others.
@@ -241,7 +177,7 @@ def settle_handlers(application: Starlette, target: ExceptionMiddleware) -> None
 
 def _settling(handler: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
     """Wrap a handler, which runs in a thread if it is not asynchronous, and stays so."""
-    if _is_async(handler):
+    if is_async(handler):
 
         async def handle(connection: HTTPConnection, exc: Exception) -> ASGIApp | None:
             return _settled_response(await handler(connection, exc))
@@ -252,13 +188,6 @@ def _settling(handler: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
         return _settled_response(handler(connection, exc))
 
     return handle_in_thread
-
-
-def _is_async(handler: object) -> bool:
-    """Say whether calling `handler` gives a coroutine, as Starlette finds out."""
-    while isinstance(handler, partial):
-        handler = handler.func
-    return iscoroutinefunction(handler) or iscoroutinefunction(type(handler).__call__)
 
 
 def _settled_response(response: ASGIApp | None) -> ASGIApp | None:

@@ -90,8 +90,9 @@ def delay_seconds(value: object) -> int | None:
         value: Seconds as a number or as digits, a `timedelta`, or an HTTP-date.
 
     Returns:
-        Seconds from 0 to 2147483647; `None` if the value is no such delay: negative, infinite, not
-        a number, or something else. A date that has passed is 0.
+        Seconds from 0 to 2147483647; 0 where the moment has passed: for a negative number, too, as
+        `reset - time.time()` easily is. `None` if the value is no such delay: infinite, not a
+        number, or something else.
     """
     if isinstance(value, str):
         text = str.__str__(value).strip()
@@ -100,9 +101,9 @@ def delay_seconds(value: object) -> int | None:
         value = value.total_seconds()
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
-    if not 0 <= value <= _LONGEST_DELAY:
+    if not -math.inf < value <= _LONGEST_DELAY:
         return None
-    return math.ceil(value)
+    return math.ceil(max(value, 0))
 
 
 def _digits(value: str) -> int | None:
@@ -118,7 +119,7 @@ def _seconds_until(date: str) -> int | None:
         seconds = (moment - datetime.now(UTC)).total_seconds()
     except (ValueError, OverflowError):
         return None
-    return delay_seconds(max(seconds, 0))
+    return delay_seconds(seconds)
 
 
 def entity_tag(value: object) -> str | None:

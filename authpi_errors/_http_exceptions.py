@@ -15,7 +15,7 @@ from authpi_errors._exceptions import (
 from authpi_errors._validation import is_list, is_mapping
 from authpi_errors.codes import ErrorCode, fallback
 
-__all__ = ["error_of"]
+__all__ = ["description_of", "error_of"]
 
 
 def error_of(
@@ -39,19 +39,26 @@ def error_of(
         # An object that does not bear to be looked at: rendering leaves it out, and names it.
         error = error_with(code)
         error.extra = {"detail": detail}
-    error.status = status
+    if error.code.status != status:
+        error.status = status
     return error
 
 
 def _from_detail(detail: object, code: ErrorCode) -> AuthPIError:
     error = error_with(code)
     if isinstance(detail, str):
-        # Starlette's default, whose words differ between versions of Python.
-        is_default = detail == http.client.responses.get(code.status, "")
-        error.description = None if is_default else detail
+        error.description = description_of(detail, code.status)
     elif detail is not None:
         error.extra = {"detail": detail}
     return error
+
+
+def description_of(detail: str, status: int) -> str | None:
+    """Take a detail for a description, unless it is what Starlette says by default.
+
+    That is the status' phrase, whose words differ between versions of Python.
+    """
+    return None if detail == http.client.responses.get(status, "") else detail
 
 
 def _from_members(

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.middleware.errors import ServerErrorMiddleware
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from authpi_errors._boundary import Boundary
 from authpi_errors._foreign import ForeignResponse
-from authpi_errors._handlers import add_handlers, logger
-from authpi_errors._middleware import ErrorMiddleware, checked_ignore
+from authpi_errors._handlers import add_handlers
+from authpi_errors._options import Options
 from authpi_errors._registry import ErrorRegistry
+from authpi_errors._reporting import Hook, logger
+from authpi_errors._responding import Responder
+from authpi_errors.openapi import describe, describe_mounted
 
 __all__ = ["install"]
 
@@ -25,6 +28,9 @@ def install(
     reraise: bool = True,
     rewrite: Callable[[ForeignResponse], bool] | None = None,
     ignore: tuple[type[BaseException], ...] = (),
+    on_error: Hook | None = None,
+    make_reference: Callable[[Scope], str] | None = None,
+    always_refer: bool = False,
 ) -> None:
     """Make every error of a Starlette or FastAPI application an AuthPI error.
 
@@ -47,13 +53,19 @@ def install(
         rewrite: Says of an error response that something else has made whether it becomes an
             AuthPI error. Without it, `ForeignResponse.is_foreign` does.
         ignore: Types of exceptions that pass, unanswered, to whoever wants them further out.
+        on_error: Called with an `ErrorRecord` for each error, once its response is out.
+            Asynchronous or not; what it raises is logged, and changes nothing.
+        make_reference: Makes the reference of an error from the scope of its connection. Without
+            it: the trace id of OpenTelemetry's active span, else that of `traceparent`, else
+            `x-request-id`, else 32 fresh hexadecimal digits.
+        always_refer: Whether each error has a reference, and not only those of the server.
 
     Raises:
         RuntimeError: The application has served a request already; or has been given to `install`
             before, with other arguments.
-        ValueError: `ignore` holds something else than types of exceptions.
+        ValueError: An option is not usable; the message says what to change.
     """
-    options = _Options(registry, reraise, rewrite, ignore)
+    options = Options(registry, reraise, rewrite, ignore, on_error, make_reference, always_refer)
     installed = _installed(app)
     if installed is not None:
         if options != installed.options:
@@ -67,7 +79,8 @@ def install(
             "built: call it where the application is made."
         )
     installed = _Installed(app, options)
-    add_handlers(app, app, installed.registry, ignore, installed.notice)
+    add_handlers(app, app, installed.responder, installed.notice)
+    describe(app, registry=installed.responder.registry)
     app.build_middleware_stack = installed.build  # type: ignore[method-assign]
 
 
@@ -81,60 +94,42 @@ def _installed(app: Starlette) -> _Installed | None:
     return None
 
 
-@dataclass(frozen=True, slots=True)
-class _Options:
-    """The options of `install`, as they were given."""
-
-    registry: ErrorRegistry | None
-    reraise: bool
-    rewrite: Callable[[ForeignResponse], bool] | None
-    ignore: tuple[type[BaseException], ...]
-
-    def __post_init__(self) -> None:
-        checked_ignore(self.ignore)
-
-
 class _Installed:
     """Builds an application's middleware, at its first request, with a boundary on either side."""
 
-    def __init__(self, app: Starlette, options: _Options) -> None:
+    def __init__(self, app: Starlette, options: Options) -> None:
         self.options = options
-        self.registry = ErrorRegistry() if options.registry is None else options.registry
+        self.responder = Responder(options)
         self._app = app
         self._build = app.build_middleware_stack
+        # Another library that builds the stack puts middleware of its own into it.
+        self._is_alone = "build_middleware_stack" not in vars(app)
         self._silent = False
 
     def build(self) -> ASGIApp:
         """Build the middleware as the application does, with ours innermost and outermost."""
         self._silent = True
+        describe_mounted(self._app, self.responder.registry)
         try:
-            stack = self._build_inner()
+            stack = _without_default_errors(self._build_inner())
         except Exception:
             # Starlette builds anew at every request, and so does this: an answer needs a boundary.
             stack = self._build_and_call
-        return _Outermost(self._boundary(stack, is_inside=False))
+        return _Outermost(stack, self.responder, self._app)
 
     async def _build_and_call(self, scope: Scope, receive: Receive, send: Send) -> None:
         await self._build_inner()(scope, receive, send)
 
     def _build_inner(self) -> ASGIApp:
-        innermost = Middleware(self._boundary, is_inside=True)
+        if self._is_alone and not self._app.user_middleware:
+            # Nothing is between the two boundaries: one is enough.
+            return self._build()
+        innermost = Middleware(_Innermost, self.responder, self._app)
         self._app.user_middleware.append(innermost)
         try:
             return self._build()
         finally:
             self._app.user_middleware.remove(innermost)
-
-    def _boundary(self, app: ASGIApp, *, is_inside: bool) -> ErrorMiddleware:
-        boundary = ErrorMiddleware(
-            app,
-            registry=self.registry,
-            reraise=self.options.reraise,
-            rewrite=self.options.rewrite,
-            ignore=self.options.ignore,
-        )
-        boundary.adopt(self._app, is_inside=is_inside, is_outermost=not is_inside)
-        return boundary
 
     def notice(self) -> None:
         """Say, once, that `build` was not called: then there is no boundary."""
@@ -147,11 +142,37 @@ class _Installed:
             )
 
 
-class _Outermost(ServerErrorMiddleware):
-    """Hands on to the boundary, and stands where others look for Starlette's outermost middleware.
+class _Innermost(Boundary):
+    """Stands inside all of an application's middleware."""
 
-    Instrumentation that finds something else there gives up; OpenTelemetry's does so for FastAPI.
+    def __init__(self, app: ASGIApp, responder: Responder, application: Starlette) -> None:
+        super().__init__(app, responder)
+        self.adopt(application, is_inside=True, is_outermost=False)
+
+
+class _Outermost(Boundary, ServerErrorMiddleware):
+    """Stands where others look for Starlette's outermost middleware, and does its work.
+
+    Instrumentation that finds something else there gives up, and what it finds it may throw away
+    and go on with `app`: OpenTelemetry's does so. For that there is another boundary, in which
+    nothing is called otherwise.
     """
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await self.app(scope, receive, send)
+    def __init__(self, app: ASGIApp, responder: Responder, application: Starlette) -> None:
+        spare = Boundary(app, responder)
+        spare.adopt(application, is_inside=False)
+        ServerErrorMiddleware.__init__(self, spare)
+        Boundary.__init__(self, app, responder)
+        self.adopt(application, is_inside=False)
+        self.app = spare
+
+
+def _without_default_errors(stack: ASGIApp) -> ASGIApp:
+    """Leave out Starlette's outermost middleware, if all it would do is done by the boundary.
+
+    That is to answer with a plain 500, and to raise again.
+    """
+    if not isinstance(stack, ServerErrorMiddleware) or stack.handler is not None or stack.debug:
+        return stack
+    # A subclass does something else.
+    return stack.app if type(stack) is ServerErrorMiddleware else stack

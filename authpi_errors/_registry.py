@@ -38,6 +38,8 @@ Target = str | type[AuthPIError] | Callable[[Any], AuthPIError]
 # What answers an exception: its error, or None. An application's functions can give anything.
 _Decision = Callable[[Any], object]
 _BEARER: Final = (Challenge("Bearer"),)
+# What these mean they say themselves.
+_WITH_A_MEANING: Final = (AuthPIError, HTTPException)
 # Applications can make exception types without end; the registry does not keep them all alive.
 _MOST_DECISIONS: Final = 1024
 
@@ -82,7 +84,6 @@ class ErrorRegistry:
         "_statuses",
         "_targets",
         "_validator_messages",
-        "memo",
     )
 
     def __init__(
@@ -94,8 +95,6 @@ class ErrorRegistry:
         challenges: Iterable[Challenge] | None = None,
         validator_messages: bool = False,
     ) -> None:
-        self.memo: dict[object, Any] = {}
-        """Whatever can be worked out once for this registry, by those who work it out."""
         self._by_status: dict[int, ErrorCode] = {}
         self._codes = codes_by_name(codes)
         self._all_codes = MappingProxyType({**CODES, **self._codes})
@@ -166,6 +165,13 @@ class ErrorRegistry:
     def challenges_given(self) -> bool:
         """Whether the application has said which challenges it offers."""
         return self._challenges is not None
+
+    def is_mapped(self, cls: type) -> bool:
+        """Whether the application has said what exceptions of this type mean."""
+        for base in cls.__mro__:
+            if base in self._exceptions or base in _WITH_A_MEANING:
+                return base in self._exceptions
+        return False
 
     def code_for(self, status: int) -> ErrorCode:
         """Give the code of a status, 400 to 599, that came without a code."""
@@ -284,7 +290,8 @@ class ErrorRegistry:
         if not is_error_status(exc.status_code):
             return None
         error = self.error_for(int(exc.status_code), exc.detail)
-        error.headers = exc.headers
+        if exc.headers is not None:
+            error.headers = exc.headers
         return error
 
     def _from_websocket_exception(self, exc: WebSocketException) -> AuthPIError:

@@ -18,12 +18,12 @@ import orjson
 
 from authpi_errors import _headers
 from authpi_errors._challenges import Challenge, merge, parse_challenges
-from authpi_errors._exceptions import AuthPIError, FieldError, PreconditionFailedError
+from authpi_errors._exceptions import AuthPIError, FieldError
 from authpi_errors._headers import Header
 from authpi_errors._registry import ErrorRegistry
 from authpi_errors.codes import ErrorCode, is_error_status
 
-__all__ = ["Asked", "ErrorResponse", "render"]
+__all__ = ["MOST_ITEMS", "NOBODY", "Asked", "ErrorResponse", "render"]
 
 # The contract's members. Those that an application adds come after them and replace none.
 _MEMBERS: Final = frozenset(
@@ -49,7 +49,7 @@ _NO_STORE: Final = (b"cache-control", b"no-store")
 _JSON: Final = (b"content-type", b"application/json")
 
 # An iterator can be endless.
-_MOST_ITEMS: Final = 1000
+MOST_ITEMS: Final = 1000
 
 _T = TypeVar("_T")
 
@@ -101,10 +101,10 @@ class Asked:
         return None
 
 
-_NOBODY: Final = Asked()
+NOBODY: Final = Asked()
 
 
-def render(error: AuthPIError, registry: ErrorRegistry, asked: Asked = _NOBODY) -> ErrorResponse:
+def render(error: AuthPIError, registry: ErrorRegistry, asked: Asked = NOBODY) -> ErrorResponse:
     """Render an error in AuthPI's contract.
 
     Args:
@@ -115,10 +115,6 @@ def render(error: AuthPIError, registry: ErrorRegistry, asked: Asked = _NOBODY) 
     Returns:
         The response. This function does not raise.
     """
-    return _render_plain(error, registry, asked) or _render_any(error, registry, asked)
-
-
-def _render_any(error: AuthPIError, registry: ErrorRegistry, asked: Asked) -> ErrorResponse:
     parts = _Parts(error)
     code = registry.code_of(error)
     status = parts.read("status", _status) or code.status
@@ -163,122 +159,6 @@ def _render_any(error: AuthPIError, registry: ErrorRegistry, asked: Asked) -> Er
     )
 
 
-class _Template(NamedTuple):
-    """What is the same for every error of a class, encoded once.
-
-    Most errors have a description, and perhaps a reference, a delay or an entity tag: these are put
-    between what stands here. The result is the same, to the byte, as `_render_any` gives.
-    """
-
-    code: ErrorCode
-    head: bytes
-    description: bytes
-    is_retryable: bool
-    has_tag: bool
-    headers: tuple[Header, ...]
-
-    def fill(self, error: AuthPIError, asked: Asked) -> ErrorResponse | None:
-        """Render an error; `None` if it holds something else, or something odd."""
-        if not self._has_only_plain_parts(error):
-            return None
-        reference = error.reference
-        if reference is None:
-            reference = asked.reference(self.code.status)
-        delay: Any = error.retry_after
-        retry_after: int | None = self.code.retry_after if delay is None else delay
-        body = self.head
-        body += self.description if error.description is None else orjson.dumps(error.description)
-        if reference is not None:
-            body += b',"reference":' + orjson.dumps(reference)
-        is_retryable = self.is_retryable or retry_after is not None
-        body += b',"retryable":true' if is_retryable else b',"retryable":false'
-        headers: tuple[Header, ...] = self.headers
-        if retry_after is not None:
-            digits = b"%d" % retry_after
-            body += b',"retry_after":' + digits
-            headers = ((b"retry-after", digits), *headers)
-        tag: str | None = getattr(error, "current_etag", None) if self.has_tag else None
-        if tag is not None:
-            encoded = orjson.dumps(tag)
-            body += b',"current_etag":' + encoded + b',"currentETag":' + encoded
-            headers = ((b"etag", tag.encode("latin-1")), *headers)
-        body += b"}"
-        length = (b"content-length", b"%d" % len(body))
-        code = self.code
-        return ErrorResponse(code.status, (_JSON, length, *headers), body, code.value, reference)
-
-    def _has_only_plain_parts(self, error: AuthPIError) -> bool:
-        delay: object = error.retry_after
-        tag = getattr(error, "current_etag", None) if self.has_tag else None
-        return (
-            (error.status is None or error.status == self.code.status)
-            and error.retryable is None
-            and not error.headers
-            and error.fields == ()
-            and not error.extra
-            and _is_plain_text(error.description)
-            and _is_plain_text(error.reference)
-            and (delay is None or (type(delay) is int and 0 <= delay < 2**31))
-            and (tag is None or (type(tag) is str and _headers.entity_tag(tag) == tag))
-        )
-
-
-def _is_plain_text(text: object) -> bool:
-    return text is None or (type(text) is str and bool(text.strip()))
-
-
-def _render_plain(
-    error: AuthPIError, registry: ErrorRegistry, asked: Asked
-) -> ErrorResponse | None:
-    """Render an error of which only a few parts are given, from the template of its class."""
-    try:
-        cls, code = type(error), error.code
-        # The code of a class lives as long as the class; the template keeps any other alive.
-        key = cls, id(code)
-        known = registry.memo.get(key)
-        if known is None:
-            if len(registry.memo) >= _MOST_TEMPLATES:
-                registry.memo.clear()
-            known = registry.memo[key] = code, _template(cls, error, registry)
-        template: _Template | None = known[1]
-        return None if template is None else template.fill(error, asked)
-    except Exception:
-        # The careful way finds out what is wrong, and leaves it out.
-        return None
-
-
-def _template(
-    cls: type[AuthPIError], error: AuthPIError, registry: ErrorRegistry
-) -> _Template | None:
-    """Make the template of a class, unless its headers depend on more than it puts in."""
-    has_tag = cls.header_fields is PreconditionFailedError.header_fields
-    if cls.challenge is not AuthPIError.challenge:
-        return None
-    if cls.header_fields is not AuthPIError.header_fields and not has_tag:
-        return None
-    code = registry.code_of(error)
-    if code.status == 405:
-        return None
-    bare = AuthPIError()
-    bare.code = code
-    response = _render_any(bare, registry, _NOBODY)
-    return _Template(
-        code,
-        b'{"error":' + orjson.dumps(code.value) + b',"error_description":',
-        orjson.dumps(code.description),
-        code.is_retryable(),
-        has_tag,
-        tuple(field for field in response.headers if field[0] not in _FILLED),
-    )
-
-
-# What a template's headers leave to the error.
-_FILLED: Final = frozenset((b"content-type", b"content-length", b"retry-after"))
-
-# Applications can make classes without end.
-_MOST_TEMPLATES: Final = 1024
-
-
 class _Parts:
     """What an error holds, read part by part: any of it can fail, and takes nothing else along."""
 
@@ -313,7 +193,7 @@ class _Parts:
             raise TypeError
         fields: list[dict[str, str]] = []
         try:
-            for index, item in enumerate(islice(items, _MOST_ITEMS)):
+            for index, item in enumerate(islice(items, MOST_ITEMS)):
                 name = f"fields[{index}]"
                 if isinstance(item, FieldError) and _are_texts(item):
                     texts = {"field": item.field, "code": item.code, "message": item.message}

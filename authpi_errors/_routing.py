@@ -1,14 +1,20 @@
-"""What the routes of an application say of a request: who takes it, and with which methods."""
+"""What the routes of an application say of a request: who takes it, and with which methods.
+
+They are the user's, and only asked for advice: nothing here raises on their account.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Final
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
+from types import UnionType
+from typing import Any, Final, NamedTuple, cast
 
 from starlette.routing import BaseRoute, Host, Match, Mount, Router
 from starlette.types import Scope
 
-__all__ = ["allowed_methods", "is_routed", "matched_routes"]
+__all__ = ["Routes", "allowed_methods", "is_routed", "matched_routes"]
 
 # RFC 9110, 9, RFC 5789, and QUERY, which Starlette knows.
 _METHODS: Final = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "QUERY")
@@ -24,34 +30,58 @@ def matched_routes(scope: Scope) -> list[BaseRoute]:
         Mounts and hosts, and last the route that takes the path and the method, if there is one.
     """
     router = scope.get("router")
-    if not isinstance(router, Router):
-        return []
-    # Mounts move the root path; `app_root_path` is what it was outside of them.
-    root_path = scope.get("app_root_path", scope.get("root_path", ""))
-    return _matched(router.routes, {**scope, "root_path": root_path})
+    return _matched(router.routes, _outside(scope)) if isinstance(router, Router) else []
+
+
+def _outside(scope: Scope) -> Scope:
+    """Give a scope as it was before routing: mounts move the root path."""
+    return {**scope, "root_path": scope.get("app_root_path", scope.get("root_path", ""))}
 
 
 def _matched(routes: Iterable[BaseRoute], scope: Scope) -> list[BaseRoute]:
     for route in routes:
         match, child_scope = _match(route, scope)
         if match is Match.FULL:
-            inner = route.routes if isinstance(route, Mount | Host) else ()
-            return [route, *_matched(inner or (), {**scope, **child_scope})]
+            effective = list(_effective([route]))
+            if effective != [route]:
+                return _matched(effective, scope)
+            return [route, *_matched(_routes_in(route), {**scope, **child_scope})]
     return []
+
+
+def _routes_in(route: BaseRoute) -> Sequence[BaseRoute]:
+    """Give the routes that are in a mount or a host, as far as they are Starlette's."""
+    routes: Any = getattr(route, "routes", None) if _is_a(route, Mount | Host) else None
+    return cast("list[BaseRoute]", routes) if isinstance(routes, list) else ()
+
+
+def _is_a(route: BaseRoute, kind: type[BaseRoute] | UnionType) -> bool:
+    """Say of which kind a route is; FastAPI tells that of one in an included router."""
+    return isinstance(getattr(route, "original_route", route), kind)
+
+
+def _effective(routes: Iterable[BaseRoute]) -> Iterator[BaseRoute]:
+    """Give the routes, and in the place of FastAPI's included routers the routes in them."""
+    fastapi_routing: Any = sys.modules.get("fastapi.routing")
+    flatten = getattr(fastapi_routing, "iter_route_contexts", None)
+    for route in routes:
+        if flatten is None or isinstance(route, Host) or hasattr(route, "path_format"):
+            yield route
+        else:
+            yield from flatten([route])
 
 
 def _match(route: BaseRoute, scope: Scope) -> tuple[Match, Scope]:
     try:
         return route.matches(scope)
     except Exception:
-        # A route or a convertor of the user's: it is only asked for advice.
         return Match.NONE, {}
 
 
 def is_routed(scope: Scope) -> bool:
     """Say whether a request has an endpoint that serves it; else a router has turned it away."""
     routes = matched_routes(scope)
-    return bool(routes) and not isinstance(routes[-1], Mount | Host)
+    return bool(routes) and not _is_a(routes[-1], Mount | Host)
 
 
 def allowed_methods(scope: Scope) -> list[str]:
@@ -60,3 +90,104 @@ def allowed_methods(scope: Scope) -> list[str]:
     Starlette's own 405 names those of the first route of a path, and no other's.
     """
     return [method for method in _METHODS if is_routed({**scope, "method": method})]
+
+
+class Routes:
+    """Finds the templates of paths, in an application that can have hundreds of routes.
+
+    To match them all takes as long as to route a request anew. But a request's endpoint is known,
+    and it has one route, most often; which ones it has is remembered.
+    """
+
+    def __init__(self) -> None:
+        # By the identity of routes and endpoint, which are kept so that nothing else takes it.
+        self._known: dict[tuple[int, int], _Candidates] = {}
+
+    def template(self, scope: Scope) -> str | None:
+        """Give the template of the path that a request was routed by.
+
+        Args:
+            scope: The scope of the connection, after routing.
+
+        Returns:
+            The template, with the prefixes of mounts and of FastAPI's included routers, and without
+            convertors; `None` if no route took the request.
+        """
+        router, endpoint = scope.get("router"), scope.get("endpoint")
+        if not isinstance(router, Router) or endpoint is None:
+            return None
+        with suppress(Exception):
+            return self._among(router.routes, _outside(scope), endpoint)
+        return None
+
+    def _among(self, routes: Sequence[BaseRoute], scope: Scope, endpoint: object) -> str | None:
+        key = id(routes), id(endpoint)
+        known = self._known.get(key)
+        if known is not None:
+            if known.template is not None and known.size == len(routes):
+                return known.template
+            template = self._first(known.routes, scope, endpoint)
+            if template is not None:
+                return template
+        # There are routes that have been added since, perhaps.
+        if len(self._known) >= _MOST_CANDIDATES:
+            self._known.clear()
+        known = self._known[key] = _Candidates.of(routes, endpoint)
+        return self._first(known.routes, scope, endpoint)
+
+    def _first(self, routes: Iterable[BaseRoute], scope: Scope, endpoint: object) -> str | None:
+        other: BaseRoute | None = None
+        for route in routes:
+            match, child_scope = route.matches(scope)
+            if match is Match.FULL:
+                return self._of(route, scope, child_scope, endpoint)
+            if match is Match.PARTIAL and other is None:
+                # It takes another method, and answers 405.
+                other = route
+        return None if other is None else self._of(other, scope, {}, endpoint)
+
+    def _of(
+        self, route: BaseRoute, scope: Scope, child_scope: Scope, endpoint: object
+    ) -> str | None:
+        # A host is no part of the path.
+        own: str | None = "" if _is_a(route, Host) else getattr(route, "path_format", None)
+        inner = _routes_in(route)
+        if own is None or not inner:
+            return own or None
+        if getattr(route, "app", None) is endpoint:
+            # None of its routes has taken the request any further.
+            return None
+        rest = self._among(inner, {**scope, **child_scope}, endpoint)
+        return None if rest is None else own.removesuffix("/{path}") + rest
+
+
+class _Candidates(NamedTuple):
+    """The routes that an endpoint can have been reached by, in their order.
+
+    Attributes:
+        routes: These routes.
+        template: Of the one that it must have been; `None` if that depends on the path.
+        size: How many routes there were to choose from.
+        kept: What is not to be forgotten.
+    """
+
+    routes: tuple[BaseRoute, ...]
+    template: str | None
+    size: int
+    kept: tuple[object, object]
+
+    @classmethod
+    def of(cls, routes: Sequence[BaseRoute], endpoint: object) -> _Candidates:
+        """Choose from routes."""
+        effective = tuple(_effective(routes))
+        found = tuple(
+            route for route in effective if getattr(route, "endpoint", None) in (None, endpoint)
+        )
+        # An included router can get another route and nobody sees it here; a mount, more still.
+        is_only = len(found) == 1 and effective == tuple(routes) and hasattr(found[0], "endpoint")
+        template = getattr(found[0], "path_format", None) if is_only else None
+        return cls(found, template, len(routes), (routes, endpoint))
+
+
+# Applications can make endpoints without end.
+_MOST_CANDIDATES: Final = 1024

@@ -115,9 +115,12 @@ class Sending:
             await self.release()
 
     async def _hold_more(self, message: Message) -> None:
+        if self._is_crash:
+            # It is never sent, and can be long: a debugger's page is.
+            return
         self.held.append(message)
         kind: str = message["type"]
-        if self._is_crash or not kind.endswith(_BODIES):
+        if not kind.endswith(_BODIES):
             # Something that belongs to the response: it goes where that goes.
             return
         self._body += message.get("body", b"")
@@ -131,11 +134,11 @@ class Sending:
     def _is_certain_crash(self, start: Message) -> bool:
         """Say whether Starlette answers an exception by itself, in its debugger at any length."""
         is_answered = _is_plain_500(start) and sys.exception() is not None
-        return is_answered and not has_handler_for_everything(self.scope)
+        return is_answered and not has_handler_for_everything(self.scope.get("app"))
 
     def _may_be_a_crash(self) -> bool:
         """Say whether an exception may follow: Starlette raises what it has answered with a 500."""
-        if has_handler_for_everything(self.scope):
+        if has_handler_for_everything(self.scope.get("app")):
             return sys.exception() is not None
         return _is_plain_500(self.held[0])
 
@@ -154,8 +157,10 @@ class Sending:
         await self.release()
 
     async def release(self) -> None:
-        """Send what is held back, as it is."""
+        """Send what is held back, as it is; of a crash nothing: somebody else answers it."""
         held, self.held = self.held, []
+        if held and self._is_crash:
+            return
         self.started = True
         if held:
             settle(self.scope, held[0])

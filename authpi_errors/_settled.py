@@ -9,9 +9,10 @@ from typing import Any, Final
 
 from starlette.types import Message, Scope
 
-__all__ = ["is_anything_settled", "is_settled", "settle"]
+__all__ = ["has_departed", "is_anything_settled", "is_settled", "note_departure", "settle"]
 
 _KEY: Final = "authpi_errors.settled"
+_GONE: Final = "authpi_errors.gone"
 
 # What tells one response from another that middleware has put in its place.
 _MARKS: Final = frozenset((b"content-type", b"content-length"))
@@ -25,6 +26,8 @@ def settle(scope: Scope, start: Message) -> None:
 def is_settled(scope: Scope, start: Message) -> bool:
     """Say whether the response with this start has been decided about further in."""
     settled: list[Message] = scope.get(_KEY, _NOTHING)
+    if not settled or settled[-1] is start:
+        return bool(settled)
     headers = start.get("headers", _NOTHING)
     for known in settled:
         # Most often nothing in between has touched it.
@@ -36,6 +39,16 @@ def is_settled(scope: Scope, start: Message) -> bool:
 def is_anything_settled(scope: Scope) -> bool:
     """Say whether a WebSocket has its answer from further in: it gets only one."""
     return _KEY in scope
+
+
+def note_departure(scope: Scope) -> None:
+    """Note that the client has gone: there is nobody to answer any more."""
+    scope[_GONE] = True
+
+
+def has_departed(scope: Scope) -> bool:
+    """Say whether further in the client was found to have gone."""
+    return _GONE in scope
 
 
 _NOTHING: Final[list[Message]] = []

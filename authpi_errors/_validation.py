@@ -83,7 +83,8 @@ class InvalidInputError(InvalidRequestError):
 
 def is_mapping(value: object) -> TypeGuard[Mapping[Any, Any]]:
     """Say whether a value from outside is a mapping."""
-    return isinstance(value, Mapping)
+    # To ask an abstract class takes its time.
+    return type(value) is dict or isinstance(value, Mapping)
 
 
 def is_list(value: object) -> TypeGuard[Sequence[Any]]:

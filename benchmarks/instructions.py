@@ -1,142 +1,174 @@
-"""How many machine instructions a request costs, with the library and without.
+"""How many machine instructions a request costs: they repeat to a fraction of a per cent.
 
-    python benchmarks/instructions.py
+    python -m benchmarks.instructions [--goals] [--only TEXT]
 
-Runs each contender under valgrind's callgrind, twice, with a different number of requests: the
-difference is what the requests cost, without the start of Python. Counts repeat to a fraction of a
-per cent on the same build of Python. Needs valgrind, starlette and fastapi.
+One Python starts under valgrind's callgrind, imports everything, and forks a child for each
+contender. A child makes the application, checks its answers, warms it up, has callgrind's counters
+set to zero, and serves. So nothing is counted but requests, and no contender sees what another has
+left behind. Needs valgrind.
 """
 
+from __future__ import annotations
+
 import argparse
+import asyncio
+import gc
+import logging
 import os
 import re
+import shutil
+import statistics
 import subprocess
 import sys
-from collections.abc import Awaitable, Callable, Coroutine
-from typing import Any, cast
+import tempfile
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 
-from fastapi import FastAPI
-from starlette.applications import Starlette
-from starlette.exceptions import HTTPException
-from starlette.requests import Request
-from starlette.responses import PlainTextResponse, Response
-from starlette.routing import Route
-from starlette.types import ASGIApp, Message, Scope
+from benchmarks.contenders import CONTENDERS, Contender, check
+from benchmarks.exchange import serve
+from benchmarks.goals import GOALS
+from benchmarks.growth import GROWING, GROWTH_GOALS
+from benchmarks.situations import SITUATIONS
 
-from authpi_errors import ErrorMiddleware, NotFoundError, install
+__all__ = ["ALL", "count", "is_available"]
 
-FEW, MANY = 200, 1200
+ALL = {**CONTENDERS, **GROWING}
 
-Endpoint = Callable[[Request], Awaitable[Response]]
+# How many requests are served before counting, and counted.
+WARM_UP, COUNTED = 100, 100
 
+# A function of the C library that nothing else here calls: callgrind sets its counters to zero
+# when it is entered.
+_MARK = "getpriority"
 
-async def succeed(request: Request) -> Response:
-    return PlainTextResponse("fine")
-
-
-async def raise_theirs(request: Request) -> Response:
-    raise HTTPException(404)
-
-
-async def raise_ours(request: Request) -> Response:
-    raise NotFoundError
+_NAME = "benchmarks.instructions"
+_ROOT = Path(__file__).parent.parent
 
 
-async def raise_ours_with_a_text(request: Request) -> Response:
-    raise NotFoundError(f"There is no user {id(request)}.")
+def is_available() -> bool:
+    """Say whether instructions can be counted here."""
+    return shutil.which("valgrind") is not None
 
 
-def starlette(endpoint: Endpoint) -> Starlette:
-    return Starlette(routes=[Route("/", endpoint)])
+def count(
+    contenders: Iterable[Contender], requests: int = COUNTED, *, repeats: int = 1
+) -> Mapping[str, float | str]:
+    """Count the instructions of a request to each contender.
+
+    Args:
+        contenders: Whom to ask.
+        requests: How many requests to count; the result is of one of them.
+        repeats: How often to do it all. Where things lie in memory can change a count by half a
+            per cent; they lie elsewhere each time, and the median is the result.
+
+    Returns:
+        By name: the instructions, or why they could not be counted.
+    """
+    names = [contender.name for contender in contenders]
+    runs = [_count_once(names, requests, shift) for shift in range(repeats)]
+    return {name: _median([run[name] for run in runs]) for name in names}
 
 
-def fastapi(endpoint: Endpoint) -> FastAPI:
-    app = FastAPI(openapi_url=None)
-    app.add_route("/", endpoint)
-    return app
+def _median(counts: Sequence[float | str]) -> float | str:
+    numbers = [count for count in counts if isinstance(count, float)]
+    return statistics.median(numbers) if len(numbers) == len(counts) else counts[-1]
 
 
-def alone(app: Starlette) -> ASGIApp:
-    return app
+def _count_once(names: Sequence[str], requests: int, shift: int) -> Mapping[str, float | str]:
+    with tempfile.TemporaryDirectory() as folder:
+        command = ["valgrind", "--tool=callgrind", f"--zero-before={_MARK}", "--quiet"]
+        command += [f"--callgrind-out-file={folder}/%p", sys.executable, "-m", _NAME]
+        command += ["--serve", str(requests), *names]
+        environment = {**os.environ, "PYTHONHASHSEED": "0", "SHIFT": "x" * 37 * shift}
+        run = subprocess.run(
+            command, env=environment, cwd=_ROOT, capture_output=True, text=True, check=False
+        )
+        results: dict[str, float | str] = {}
+        for line in run.stdout.splitlines():
+            pid, name, reason = line.split("\t")
+            results[name] = reason or _summary(Path(folder, pid)) / requests
+    missing = set(names) - set(results)
+    if missing:
+        raise RuntimeError(f"not counted: {sorted(missing)}\n{run.stdout}\n{run.stderr}")
+    return results
 
 
-def by_middleware(app: Starlette) -> ASGIApp:
-    app.add_middleware(ErrorMiddleware)
-    return app
-
-
-def by_install(app: Starlette) -> ASGIApp:
-    install(app)
-    return app
-
-
-CONTENDERS: dict[str, tuple[Callable[[], ASGIApp], int]] = {
-    "Starlette, success": (lambda: alone(starlette(succeed)), 200),
-    "Starlette, success, add_middleware": (lambda: by_middleware(starlette(succeed)), 200),
-    "Starlette, success, install": (lambda: by_install(starlette(succeed)), 200),
-    "Starlette, HTTPException(404)": (lambda: alone(starlette(raise_theirs)), 404),
-    "Starlette, HTTPException(404), install": (lambda: by_install(starlette(raise_theirs)), 404),
-    "Starlette, NotFoundError(), install": (lambda: by_install(starlette(raise_ours)), 404),
-    "Starlette, NotFoundError(text), install": (
-        lambda: by_install(starlette(raise_ours_with_a_text)),
-        404,
-    ),
-    "FastAPI, success": (lambda: alone(fastapi(succeed)), 200),
-    "FastAPI, success, install": (lambda: by_install(fastapi(succeed)), 200),
-    "FastAPI, HTTPException(404)": (lambda: alone(fastapi(raise_theirs)), 404),
-    "FastAPI, NotFoundError(), install": (lambda: by_install(fastapi(raise_ours)), 404),
-}
-
-
-def serve(app: ASGIApp, requests: int, status: int) -> None:
-    """Run requests, without an event loop: nothing in them waits."""
-    statuses: list[int] = []
-
-    async def receive() -> Message:
-        return {"type": "http.request", "body": b""}
-
-    async def send(message: Message) -> None:
-        if message["type"] == "http.response.start":
-            statuses.append(message["status"])
-
-    for _ in range(requests):
-        scope: Scope = {"type": "http", "method": "GET", "path": "/", "headers": []}
-        try:
-            cast(Coroutine[Any, Any, None], app(scope, receive, send)).send(None)
-        except StopIteration:
-            continue
-        raise RuntimeError("the application waited for something")
-    if statuses != [status] * requests:
-        raise RuntimeError(f"expected {requests} times {status}, got {set(statuses)}")
-
-
-def counted(name: str, requests: int) -> int:
-    """Count the instructions of a fresh Python that serves requests."""
-    command = ["valgrind", "--tool=callgrind", "--callgrind-out-file=/dev/null", sys.executable]
-    command += [__file__, "--serve", name, "--requests", str(requests)]
-    environment = {**os.environ, "PYTHONHASHSEED": "0"}
-    run = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-    found = re.search(r"Collected : (\d+)", run.stderr)
-    if run.returncode or found is None:
-        raise SystemExit(run.stderr)
+def _summary(file: Path) -> int:
+    found = re.search(r"^summary: (\d+)", file.read_text("utf-8"), re.MULTILINE)
+    if found is None:
+        raise RuntimeError(f"{file} is not a profile")
     return int(found[1])
+
+
+def _serve_all(names: Iterable[str], requests: int) -> None:
+    """Fork a child for each name, as many at a time as there are processors."""
+    gc.collect()
+    # What is alive by now is never looked at again by the cycle collector, so costs nobody.
+    gc.freeze()
+    waiting, running = list(names)[::-1], 0
+    while waiting or running:
+        if waiting and running < (os.cpu_count() or 1):
+            name = waiting.pop()
+            if os.fork() == 0:
+                _serve(ALL[name], requests)
+            running += 1
+        else:
+            os.wait()
+            running -= 1
+
+
+def _serve(contender: Contender, requests: int) -> None:
+    """Serve as a child, and end it without ado, before anything else is counted."""
+    try:
+        reason = asyncio.run(_served(contender, requests))
+    except BaseException as exc:
+        reason = f"failed: {exc!r}"
+    os.write(1, f"{os.getpid()}\t{contender.name}\t{reason}\n".encode())
+    os._exit(0)
+
+
+async def _served(contender: Contender, requests: int) -> str:
+    if contender.lacks is not None:
+        return contender.lacks
+    app = contender.make()
+    problems = await check(contender, app)
+    if problems:
+        return f"wrong answer: {', '.join(problems)}"
+    await serve(app, contender.asks, WARM_UP)
+    gc.collect()
+    os.getpriority(os.PRIO_PROCESS, 0)
+    status = await serve(app, contender.asks, requests)
+    situation = SITUATIONS[contender.situation]
+    return "" if status in {situation.status, *situation.others} else f"status {status}"
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="Count the instructions of a request.")
-    parser.add_argument("--serve", choices=CONTENDERS, help="serve one contender, uncounted")
-    parser.add_argument("--requests", type=int, default=FEW, help="how many to serve")
-    parser.add_argument("--only", default="", help="a part of the names of those to count")
+    parser.add_argument("names", nargs="*", help="the contenders that --serve serves")
+    parser.add_argument("--serve", type=int, help="serve so many requests, under callgrind")
+    parser.add_argument("--goals", action="store_true", help="measure what has a goal, and compare")
+    parser.add_argument("--repeats", type=int, default=1, help="give the median of so many")
+    parser.add_argument("--only", default="", help="a part of the names of those to measure")
     options = parser.parse_args()
     if options.serve:
-        make, status = CONTENDERS[options.serve]
-        serve(make(), options.requests, status)
+        # What is logged costs as much as an application's logging does; it is measured by itself.
+        logging.disable(logging.CRITICAL)
+        _serve_all(options.names, options.serve)
         return
-    print(f"Python {sys.version.split()[0]}, instructions per request")
-    for name in CONTENDERS:
-        if options.only in name:
-            each = (counted(name, MANY) - counted(name, FEW)) / (MANY - FEW)
-            print(f"{each:12,.0f}  {name}", flush=True)
+    if not is_available():
+        raise SystemExit("valgrind isn't installed: apt install valgrind")
+    print(f"Python {sys.version.split()[0]}, instructions a request", flush=True)
+    if options.goals:
+        wanted = [goal for goal in (*GOALS, *GROWTH_GOALS) if options.only in goal.name]
+        costs = count(
+            {name: ALL[name] for goal in wanted for name in goal.names}.values(),
+            repeats=options.repeats,
+        )
+        for goal in wanted:
+            print(goal.row(costs))
+        return
+    for name, cost in count(c for c in ALL.values() if options.only in c.name).items():
+        print(f"{cost:>12,.0f}  {name}" if isinstance(cost, float) else f"{'':14}{name}: {cost}")
 
 
 if __name__ == "__main__":

@@ -416,16 +416,26 @@ async def visit(url: str, log: Path, report: Report) -> None:
                 await step.act(client)
             except errors.ApiError as error:
                 report.add(step, client.responses[-1], error)
-                if error.reference is not None and not await appears(error.reference, log):
-                    report.wrong.append(f"{step.doing}: the log lacks {error.reference}")
+                if error.reference is not None and not await explains(error.reference, log):
+                    report.wrong.append(
+                        f"{step.doing}: the log lacks a traceback with {error.reference}"
+                    )
             else:
                 report.wrong.append(f"{step.doing}: no error came")
 
 
-async def appears(text: str, log: Path) -> bool:
-    """Whether the server logs a text: it may do so after it has answered."""
+async def explains(reference: str, log: Path) -> bool:
+    """Whether the server logs a traceback that has a reference: it may do so after its answer.
+
+    The line that names the error and its reference says that there is a bug; only the traceback
+    says where. The reference is a note there, under the exception.
+    """
+    traceback = re.compile(
+        rf"^Traceback \(.*\):\n(?: .*\n)+\S+Error: .*\nreference: {re.escape(reference)}$",
+        re.MULTILINE,
+    )
     deadline = time.monotonic() + 5
-    while text not in log.read_text(encoding="utf-8"):
+    while traceback.search(log.read_text(encoding="utf-8")) is None:
         if time.monotonic() > deadline:
             return False
         await asyncio.sleep(0.02)

@@ -30,16 +30,22 @@ ORDER = (
     "_registry",
     "_content_type",
     "_rendering",
+    "_templates",
+    "_settled",
     "_messages",
     "_routing",
     "_reference",
     "_reporting",
     "_foreign",
+    "_options",
+    "_responding",
     "_cors",
-    "_settled",
     "_handlers",
     "_sending",
+    "_boundary",
     "_middleware",
+    "_components",
+    "_amending",
     "openapi",
     "_install",
     "conditional",
@@ -47,9 +53,9 @@ ORDER = (
     "compliance",
     "testing",
     "_probing",
-    "_report",
     "_service",
     "_checking",
+    "_printing",
     "_cli",
     "__main__",
     "__init__",
@@ -58,11 +64,17 @@ ORDER = (
 # What `pip install authpi-errors` brings.
 DEPENDENCIES = frozenset({"orjson", "starlette"})
 
-# The one module that may import it, wherever the import stands.
-OWNERS = {"fastapi": "fastapi", "orjson": "_rendering"}
+# The modules that may import it, wherever the import stands.
+OWNERS = {"fastapi": {"fastapi"}, "orjson": {"_rendering", "_templates"}}
 
 # Extras that a module can't do without: who imports the module has them.
-EXTRAS = {"fastapi": {"fastapi"}, "testing": {"pytest"}}
+EXTRAS = {
+    "_cli": {"click", "rich"},
+    "_printing": {"rich"},
+    "_service": {"httpx2"},
+    "fastapi": {"fastapi"},
+    "testing": {"pytest"},
+}
 
 
 def imports(nodes: Iterable[ast.AST]) -> Iterator[str]:
@@ -110,7 +122,7 @@ def imports_from_below(module: str, source: str) -> set[str]:
 def borrowed(module: str, source: str) -> set[str]:
     """Give what only another module may import."""
     found = third_parties(ast.walk(ast.parse(source)))
-    return {name for name in found if OWNERS.get(name, module) != module}
+    return {name for name in found if module not in OWNERS.get(name, {module})}
 
 
 def undeclared(module: str, source: str) -> set[str]:

@@ -87,6 +87,7 @@ def wrapped() -> ErrorMiddleware:
 
 JSON = "application/json"
 URLENCODED = "application/x-www-form-urlencoded"
+FILE = b'--x\r\nContent-Disposition: form-data; name="upload"; filename="a"\r\n\r\na\r\n--x--\r\n'
 
 
 @pytest.mark.parametrize("make", [installed, mounted, wrapped])
@@ -132,6 +133,25 @@ def test_fastapi_body(  # noqa: PLR0917 - the columns of the table
     assert response.headers.get("accept") == accepted
     assert response.headers.get("accept-post") == accepted
     assert ("fields" in response.json()) == (status == 400)
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "content_type", "body"),
+    [
+        ("one", "application/vnd.api+json", b'{"name": "a"}'),
+        ("two", JSON, b'{"item": {"name": "a"}, "other": {"name": "b"}}'),
+        ("embedded", JSON, b'{"item": {"name": "a"}}'),
+        ("listed", JSON, b'[{"name": "a"}]'),
+        ("plain", JSON, b'"a"'),
+        ("text", "text/plain", b"a"),
+        ("form", URLENCODED, b"name=a"),
+        ("file", "multipart/form-data; boundary=x", FILE),
+    ],
+)
+def test_a_body_that_can_be_read_is(endpoint: str, content_type: str, body: bytes) -> None:
+    headers = {"content-type": content_type}
+    response = TestClient(installed()).post(f"/v1/{endpoint}", content=body, headers=headers)
+    assert response.status_code == 200, response.text
 
 
 @pytest.mark.parametrize("method", ["PATCH", "PUT"])

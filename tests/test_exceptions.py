@@ -5,6 +5,8 @@ from __future__ import annotations
 import copy
 import inspect
 import pickle
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
@@ -13,6 +15,7 @@ import authpi_errors
 from authpi_errors import (
     AuthPIError,
     Challenge,
+    ConflictError,
     ErrorCode,
     FieldError,
     InsufficientScopeError,
@@ -89,14 +92,169 @@ def test_error_refuses_an_option_that_there_is_none_of() -> None:
         error(descripton="Nothing here.")
 
 
-def test_error_survives_a_copy() -> None:
-    error = copy.copy(PreconditionFailedError("Changed.", current_etag='"1"', retry_after=5))
-    assert (error.description, error.current_etag, error.retry_after) == ("Changed.", '"1"', 5)
+class UserMissingError(NotFoundError):
+    """An error that is made of something else than a description."""
+
+    def __init__(self, user_id: int, *, tenant: str = "core") -> None:
+        super().__init__(f"No user {user_id}.", extra={"tenant": tenant})
+        self.user_id = user_id
 
 
-def test_error_survives_pickling() -> None:
-    error = pickle.loads(pickle.dumps(InsufficientScopeError("No.", scope="a b", status=401)))
-    assert (error.description, error.scope, error.status) == ("No.", "a b", 401)
+class SilentMissingError(NotFoundError):
+    """An error whose `__init__` does not call ours."""
+
+    def __init__(self, user_id: int) -> None:
+        self.user_id = user_id
+
+
+@dataclass(eq=False)
+class RecordMissingError(NotFoundError):
+    """An error whose `__init__` is made by `dataclass`."""
+
+    user_id: int
+
+
+class KeyMissingError(NotFoundError, KeyError):
+    """An error that is a KeyError too, which shows its text in quotes."""
+
+
+class FileMissingError(NotFoundError, OSError):
+    """An error that is an OSError too, which has a memory layout of its own."""
+
+
+class PortMissingError(NotFoundError, StopIteration):
+    """An error that is something else too, for which the same holds."""
+
+
+# What was made, how it reads, its arguments, and all that is set.
+MADE: list[tuple[Callable[[], AuthPIError], str, tuple[Any, ...], dict[str, Any]]] = [
+    (NotFoundError, CODES["not_found"].description, (), {}),
+    (lambda: NotFoundError("No."), "No.", ("No.",), {"description": "No."}),
+    (lambda: NotFoundError(description="No."), "No.", (), {"description": "No."}),
+    (lambda: NotFoundError(""), "", ("",), {"description": ""}),
+    (lambda: AuthPIError(**OPTIONS), CODES["server_error"].description, (), OPTIONS),
+    (
+        lambda: ConflictError(retryable=False, retry_after=0, reference="", headers={}, extra={}),
+        CODES["conflict"].description,
+        (),
+        {"retryable": False, "retry_after": 0, "reference": "", "headers": {}, "extra": {}},
+    ),
+    (
+        lambda: PreconditionFailedError("No.", current_etag='"1"'),
+        "No.",
+        ("No.",),
+        {"description": "No.", "current_etag": '"1"'},
+    ),
+    (
+        lambda: InsufficientScopeError("No.", scope="a b", status=401),
+        "No.",
+        ("No.",),
+        {"description": "No.", "scope": "a b", "status": 401},
+    ),
+    (
+        lambda: UserMissingError(5, tenant="a"),
+        "No user 5.",
+        (5,),
+        {"description": "No user 5.", "extra": {"tenant": "a"}, "user_id": 5},
+    ),
+    (lambda: SilentMissingError(5), CODES["not_found"].description, (5,), {"user_id": 5}),
+    (lambda: RecordMissingError(5), CODES["not_found"].description, (5,), {"user_id": 5}),
+    (lambda: KeyMissingError("No."), "No.", ("No.",), {"description": "No."}),
+    (
+        lambda: PortMissingError("No.", retry_after=5),
+        "No.",
+        ("No.",),
+        {"description": "No.", "retry_after": 5},
+    ),
+    (
+        lambda: noted(NotFoundError("No.")),
+        "No.",
+        ("No.",),
+        {"description": "No.", "__notes__": ["A note."]},
+    ),
+]
+
+
+def pickled(error: AuthPIError) -> Any:
+    """Give what arrives in another process."""
+    return pickle.loads(pickle.dumps(error))
+
+
+def noted(error: AuthPIError) -> AuthPIError:
+    """Add a note."""
+    error.add_note("A note.")
+    return error
+
+
+@pytest.mark.parametrize(
+    ("make", "text", "args", "given"),
+    MADE,
+    # Functions have no name of their own: each worker would see another.
+    ids=lambda part: "made" if callable(part) else ascii(part)[:60] * (part != ()),
+)
+def test_error_reads_as_exceptions_do(
+    make: Callable[[], AuthPIError], text: str, args: tuple[Any, ...], given: dict[str, Any]
+) -> None:
+    error = make()
+    assert (str(error), error.args, vars(error)) == (text, args, given)
+
+
+@pytest.mark.parametrize(
+    "survive",
+    [copy.copy, copy.deepcopy, pickled],
+    ids=["copy", "deep copy", "pickle"],
+)
+@pytest.mark.parametrize("make", [row[0] for row in MADE], ids=[ascii(row[3]) for row in MADE])
+def test_error_survives(
+    make: Callable[[], AuthPIError], survive: Callable[[AuthPIError], AuthPIError]
+) -> None:
+    error = make()
+    again = survive(error)
+    assert again is not error
+    assert (type(again), again.args, str(again)) == (type(error), error.args, str(error))
+    assert vars(again) == vars(error)
+
+
+@pytest.mark.parametrize(
+    ("error", "shown"),
+    [
+        pytest.param(NotFoundError(), "NotFoundError()", id="nothing"),
+        pytest.param(NotFoundError("No."), "NotFoundError('No.')", id="a description"),
+        pytest.param(NotFoundError("No.", status=410), "NotFoundError('No.')", id="an option"),
+        pytest.param(UserMissingError(5), "UserMissingError(5)", id="an own argument"),
+        pytest.param(RecordMissingError(5), "RecordMissingError(user_id=5)", id="a dataclass"),
+        pytest.param(KeyMissingError("No."), "KeyMissingError('No.')", id="a KeyError too"),
+    ],
+)
+def test_error_shows_what_it_was_made_of(error: AuthPIError, shown: str) -> None:
+    assert repr(error) == shown
+
+
+@pytest.mark.parametrize(
+    ("cls", "other"),
+    [(KeyMissingError, KeyError), (FileMissingError, OSError), (PortMissingError, StopIteration)],
+)
+def test_error_may_be_another_exception_too(cls: type[AuthPIError], other: type[Exception]) -> None:
+    with pytest.raises(other) as caught:
+        raise cls("No.", reference="abc")
+    error: Any = caught.value
+    assert (str(error), error.description, error.reference) == ("No.", "No.", "abc")
+    assert vars(copy.copy(error)) == vars(error)
+    assert str(pickle.loads(pickle.dumps(error))) == "No."
+
+
+def test_error_is_hashed_and_compared_by_identity() -> None:
+    one, other = NotFoundError("No."), NotFoundError("No.")
+    assert one != other
+    assert len({one, other, one}) == 2
+
+
+def test_cause_context_and_traceback_are_kept() -> None:
+    cause = KeyError("a")
+    with pytest.raises(NotFoundError) as caught:
+        raise NotFoundError("No.") from cause
+    assert caught.value.__cause__ is cause
+    assert caught.value.__traceback__ is not None
 
 
 @pytest.mark.parametrize(

@@ -103,7 +103,7 @@ def test_a_body_can_be_known_by_how_it_begins(body: bytes) -> None:
 )
 def test_the_status_gives_the_code(status: int, code: str) -> None:
     error = meaning(status)
-    assert (error.code.value, error.status) == (code, status)
+    assert (error.code.value, error.code.status, error.status) == (code, status, None)
 
 
 @pytest.mark.parametrize(
@@ -147,7 +147,7 @@ def test_validation_errors_become_fields_without_their_input() -> None:
 @pytest.mark.parametrize(("status", "value"), [(400, ["x"]), (422, ["x"]), (422, [{"loc": ""}])])
 def test_other_lists_are_a_further_member(status: int, value: list[Any]) -> None:
     error = meaning(status, JSON, detail(value))
-    assert (error.status, error.extra) == (status, {"detail": value})
+    assert (error.code.status, error.extra) == (status, {"detail": value})
 
 
 def test_headers_that_described_the_old_body_go_with_it() -> None:

@@ -1,7 +1,12 @@
 """`install`: what it adds, when it may be called, and what it says when it can't work."""
 
+import json
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Sequence
+from copy import copy
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
 
 import pytest
 from fastapi import FastAPI
@@ -9,19 +14,22 @@ from opentelemetry.instrumentation.fastapi import FastAPIInstrumentor
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
-from opentelemetry.trace import SpanKind
+from opentelemetry.trace import SpanKind, format_trace_id
 from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.middleware.base import BaseHTTPMiddleware, RequestResponseEndpoint
 from starlette.middleware.cors import CORSMiddleware
 from starlette.middleware.errors import ServerErrorMiddleware
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
-from starlette.routing import Route
+from starlette.routing import Mount, Route
 from starlette.testclient import TestClient
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from authpi_errors import ErrorRegistry, NotFoundError, install
+from authpi_errors import ErrorRecord, ErrorRegistry, NotFoundError, ServerError, install
+from tests.exchanges import Exchange, exchange, protocol_faults
+from tests.exchanges import Request as AskedFor
 
 ORIGIN = {"origin": "https://app.example"}
 
@@ -85,6 +93,17 @@ def test_an_unexpected_error_passes_the_applications_cors_middleware() -> None:
     assert response.headers["access-control-allow-origin"] == "*"
 
 
+def test_cors_middleware_adds_its_headers_each_time_to_what_is_raised_outside_of_it() -> None:
+    app = application()
+    install(app)
+    app.add_middleware(CORSMiddleware, allow_origins=["*"])
+    app.add_middleware(RaisingMiddleware, error=NotFoundError())
+    for _ in range(3):
+        response = client(app).get("/fine", headers=ORIGIN)
+        assert response.status_code == 404
+        assert response.headers.get_list("access-control-allow-origin") == ["*"]
+
+
 @pytest.mark.parametrize(
     ("error", "status"),
     [(NotFoundError(), 404), (RuntimeError(), 500)],
@@ -117,13 +136,34 @@ def test_calling_it_twice_changes_nothing() -> None:
     assert app.user_middleware == []
 
 
-@pytest.mark.parametrize("other", [True, False], ids=["registry", "reraise"])
-def test_calling_it_twice_with_other_arguments_is_an_error(other: bool) -> None:
+async def hear(record: ErrorRecord) -> None: ...
+
+
+def test_calling_it_twice_with_the_same_arguments_changes_nothing() -> None:
+    app = application()
+    for _ in range(2):
+        install(app, on_error=hear, make_reference=str, always_refer=True)
+    assert code(app, "/missing") == "not_found"
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"registry": ErrorRegistry()},
+        {"reraise": False},
+        {"rewrite": bool},
+        {"ignore": (KeyError,)},
+        {"on_error": hear},
+        {"make_reference": str},
+        {"always_refer": True},
+    ],
+    ids=lambda options: next(iter(options)),
+)
+def test_calling_it_twice_with_other_arguments_is_an_error(options: dict[str, Any]) -> None:
     app = application()
     install(app)
-    registry = ErrorRegistry() if other else None
     with pytest.raises(RuntimeError, match="call it once"):
-        install(app, registry=registry, reraise=other)
+        install(app, **options)
 
 
 def test_after_the_first_request_it_is_an_error() -> None:
@@ -170,20 +210,6 @@ def test_it_works_beside_another_library_that_builds_the_stack() -> None:
     assert isinstance(built[0], ServerErrorMiddleware)
 
 
-def test_tracing_of_the_application_is_not_put_off() -> None:
-    spans = InMemorySpanExporter()
-    provider = TracerProvider()
-    provider.add_span_processor(SimpleSpanProcessor(spans))
-    app = FastAPI()
-    app.router.routes.extend(ROUTES)
-    install(app)
-    FastAPIInstrumentor.instrument_app(app, tracer_provider=provider)
-    assert code(app, "/broken") == "server_error"
-    assert code(app, "/missing") == "not_found"
-    served = [span for span in spans.get_finished_spans() if span.kind is SpanKind.SERVER]
-    assert [(span.attributes or {})["http.status_code"] for span in served] == [500, 404]
-
-
 def test_it_says_once_that_its_middleware_was_not_built(caplog: pytest.LogCaptureFixture) -> None:
     app = application()
     build = app.build_middleware_stack
@@ -196,9 +222,339 @@ def test_it_says_once_that_its_middleware_was_not_built(caplog: pytest.LogCaptur
     assert "Call install() after that." in message
 
 
-def test_it_says_nothing_when_its_middleware_was_built(caplog: pytest.LogCaptureFixture) -> None:
+def test_it_says_nothing_of_itself_when_its_middleware_was_built(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     app = application()
     install(app)
     with caplog.at_level(logging.DEBUG, "authpi_errors"):
         code(app, "/missing")
-    assert caplog.messages == []
+    (record,) = caplog.records
+    assert record.levelno == logging.INFO
+    assert record.getMessage() == (
+        "Answered GET /missing with 404 not_found: authpi_errors._exceptions.NotFoundError"
+    )
+
+
+class PassingMiddleware:
+    """Middleware that does nothing."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self.app(scope, receive, send)
+
+
+async def dispatch(request: Request, call_next: RequestResponseEndpoint) -> Response:
+    return await call_next(request)
+
+
+# Without middleware of the user's there is one boundary, else there are two.
+around = pytest.mark.parametrize(
+    "middleware",
+    [
+        pytest.param([], id="no middleware"),
+        pytest.param([Middleware(PassingMiddleware)], id="middleware"),
+        pytest.param([Middleware(BaseHTTPMiddleware, dispatch=dispatch)], id="a dispatch function"),
+    ],
+)
+
+
+@dataclass
+class Outcome:
+    """What comes of one request.
+
+    Attributes:
+        seen: What was sent, and raised.
+        told: What `on_error` got.
+        logged: What is in the log.
+    """
+
+    seen: Exchange
+    told: list[ErrorRecord]
+    logged: list[logging.LogRecord]
+
+    @property
+    def body(self) -> dict[str, Any]:
+        body: dict[str, Any] = json.loads(self.seen.body)
+        return body
+
+    @property
+    def references(self) -> set[str | None]:
+        """The references in the body, in the log, and that the hook got."""
+        logged = [vars(record)["reference"] for record in self.logged]
+        return {self.body.get("reference"), *logged, *(record.reference for record in self.told)}
+
+
+Outcomes = Callable[..., Awaitable[Outcome]]
+
+
+@pytest.fixture
+def outcome_of(
+    caplog: pytest.LogCaptureFixture,
+) -> Outcomes:
+    """Give a function that installs, and serves a request."""
+
+    async def outcome(
+        app: Starlette,
+        path: str,
+        accept: str = "application/json",
+        then: Callable[[Any], None] | None = None,
+        **options: Any,
+    ) -> Outcome:
+        told: list[ErrorRecord] = []
+
+        async def tell(record: ErrorRecord) -> None:
+            told.append(record)
+
+        install(app, on_error=tell, **options)
+        if then is not None:
+            then(app)
+        request = AskedFor(path=path, headers={"accept": accept})
+        with caplog.at_level(logging.DEBUG, "authpi_errors"):
+            seen = await exchange(app, request)
+        assert not protocol_faults(request, seen)
+        return Outcome(seen, told, list(caplog.records))
+
+    return outcome
+
+
+class Raising:
+    """An endpoint that raises the same exception again and again."""
+
+    def __init__(self, exc: Exception) -> None:
+        self.exc = exc
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        raise self.exc
+
+
+def raising(exc: Exception, middleware: Sequence[Middleware], **options: Any) -> Starlette:
+    """Make an application of which `/fails` raises an exception."""
+    return Starlette(routes=[Route("/fails", Raising(exc))], middleware=middleware, **options)
+
+
+@around
+@pytest.mark.parametrize(
+    ("error", "status", "level"),
+    [
+        pytest.param(HTTPException(409, "Taken."), 409, logging.INFO, id="an HTTPException"),
+        pytest.param(HTTPException(503), 503, logging.ERROR, id="an HTTPException of 503"),
+        pytest.param(NotFoundError(), 404, logging.INFO, id="an error of the client's"),
+        pytest.param(ServerError(status=503), 503, logging.ERROR, id="an error of the server's"),
+    ],
+)
+@pytest.mark.parametrize("always_refer", [False, True], ids=["by default", "always_refer"])
+async def test_an_expected_error_is_answered_logged_and_told_of_once(
+    *,
+    error: Exception,
+    status: int,
+    level: int,
+    always_refer: bool,
+    middleware: list[Middleware],
+    outcome_of: Outcomes,
+) -> None:
+    error = copy(error)
+    found = await outcome_of(raising(error, middleware), "/fails", always_refer=always_refer)
+    assert (found.seen.status, found.seen.raised) == (status, None)
+    (record,) = found.logged
+    assert (record.levelno, record.exc_info) == (level, None)
+    (told,) = found.told
+    assert (told.status, told.exception, told.is_unexpected) == (status, error, False)
+    assert told.route == vars(record)["route"] == "/fails"
+    (reference,) = found.references
+    assert (reference is not None) == (always_refer or status >= 500)
+    notes = [] if reference is None else [f"reference: {reference}"]
+    assert getattr(error, "__notes__", []) == notes
+
+
+@around
+async def test_a_bug_is_answered_logged_and_told_of_once_and_raised_again(
+    middleware: list[Middleware], outcome_of: Outcomes
+) -> None:
+    bug = ValueError("secret")
+    found = await outcome_of(raising(bug, middleware), "/fails")
+    # Nothing is left of Starlette's "Internal Server Error".
+    assert found.seen.status == 500
+    assert found.seen.header("content-type") == ["application/json"]
+    assert found.body["error"] == "server_error"
+    assert found.seen.raised is bug
+    (record,) = found.logged
+    assert (record.levelno, record.exc_info) == (logging.ERROR, None)
+    (told,) = found.told
+    assert (told.exception, told.is_unexpected, told.route) == (bug, True, "/fails")
+    (reference,) = found.references
+    assert bug.__notes__ == [f"reference: {reference}"]
+
+
+@around
+async def test_without_reraise_a_bug_is_logged_once_with_its_traceback(
+    middleware: list[Middleware], outcome_of: Outcomes
+) -> None:
+    bug = ValueError("secret")
+    found = await outcome_of(raising(bug, middleware), "/fails", reraise=False)
+    assert (found.seen.status, found.seen.raised) == (500, None)
+    (record,) = found.logged
+    assert record.exc_info is not None
+    assert record.exc_info[1] is bug
+    assert [told.exception for told in found.told] == [bug]
+    (reference,) = found.references
+    assert bug.__notes__ == [f"reference: {reference}"]
+
+
+@pytest.mark.parametrize("error", [NotFoundError(), ValueError()], ids=["expected", "unexpected"])
+async def test_what_middleware_raises_is_logged_and_told_of_once(
+    error: Exception, outcome_of: Outcomes
+) -> None:
+    middleware = [Middleware(PassingMiddleware), Middleware(RaisingMiddleware, error=error)]
+    found = await outcome_of(raising(KeyError(), middleware), "/fails")
+    assert [told.exception for told in found.told] == [error]
+    assert len(found.logged) == 1
+    assert len(found.references) == 1
+    assert found.seen.raised is (error if isinstance(error, ValueError) else None)
+
+
+@around
+@pytest.mark.parametrize("reraise", [True, False], ids=["raised again", "not raised again"])
+async def test_a_browser_gets_the_debugger(
+    reraise: bool, middleware: list[Middleware], outcome_of: Outcomes
+) -> None:
+    bug = ValueError("told to developers")
+    app = raising(bug, middleware, debug=True)
+    found = await outcome_of(app, "/fails", accept="text/html", reraise=reraise)
+    assert found.seen.status == 500
+    assert found.seen.header("content-type") == ["text/html; charset=utf-8"]
+    assert b"told to developers" in found.seen.body
+    assert found.seen.raised is bug
+    # It is no answer of ours.
+    assert (found.told, found.logged) == ([], [])
+
+
+@around
+@pytest.mark.parametrize("accept", ["application/json", "text/plain", "*/*"])
+async def test_other_clients_do_not_get_the_debugger(
+    accept: str, middleware: list[Middleware], outcome_of: Outcomes
+) -> None:
+    bug = ValueError("told to developers")
+    found = await outcome_of(raising(bug, middleware, debug=True), "/fails", accept=accept)
+    assert found.body["error"] == "server_error"
+    assert b"told to developers" not in found.seen.body
+    assert found.seen.raised is bug
+    assert [len(found.told), len(found.logged), len(found.references)] == [1, 1, 1]
+
+
+@around
+@pytest.mark.parametrize("key", [Exception, 500])
+@pytest.mark.parametrize("reraise", [True, False], ids=["raised again", "not raised again"])
+async def test_what_the_users_handler_for_everything_answers_is_the_users(
+    *,
+    key: Any,
+    reraise: bool,
+    middleware: list[Middleware],
+    outcome_of: Outcomes,
+) -> None:
+    async def handle(request: Request, exc: Exception) -> Response:
+        return PlainTextResponse("Mine.", 500)
+
+    bug = ValueError()
+    app = raising(bug, middleware, exception_handlers={key: handle})
+    found = await outcome_of(app, "/fails", reraise=reraise)
+    assert (found.seen.body, found.seen.raised) == (b"Mine.", bug)
+    assert (found.told, found.logged) == ([], [])
+
+
+@around
+async def test_beside_a_handler_for_everything_expected_errors_are_answered(
+    middleware: list[Middleware], outcome_of: Outcomes
+) -> None:
+    async def handle(request: Request, exc: Exception) -> None: ...
+
+    error = NotFoundError()
+    app = raising(error, middleware, exception_handlers={Exception: handle})
+    found = await outcome_of(app, "/fails")
+    assert (found.body["error"], found.seen.raised) == ("not_found", None)
+    assert [told.exception for told in found.told] == [error]
+
+
+@around
+async def test_a_response_that_is_rewritten_is_logged_and_told_of_once(
+    middleware: list[Middleware], outcome_of: Outcomes
+) -> None:
+    async def upstream(request: Request) -> Response:
+        return PlainTextResponse("Bad Gateway", 502)
+
+    app = Starlette(routes=[Route("/returned", upstream)], middleware=middleware)
+    found = await outcome_of(app, "/returned")
+    assert (found.seen.status, found.body["error"]) == (502, "server_error")
+    (record,) = found.logged
+    (told,) = found.told
+    assert (told.exception, vars(record)["exception_type"]) == (None, None)
+    assert len(found.references) == 1
+
+
+@around
+@pytest.mark.parametrize("error", [NotFoundError, ValueError], ids=["expected", "unexpected"])
+async def test_what_a_mounted_application_raises_is_logged_and_told_of_once(
+    error: type[Exception],
+    middleware: list[Middleware],
+    outcome_of: Outcomes,
+) -> None:
+    exc = error()
+    app = Starlette(
+        routes=[Mount("/mounted", raising(exc, [Middleware(PassingMiddleware)]))],
+        middleware=middleware,
+    )
+    found = await outcome_of(app, "/mounted/fails")
+    (told,) = found.told
+    assert (told.exception, told.route) == (exc, "/mounted/fails")
+    assert [len(found.logged), len(found.references)] == [1, 1]
+
+
+@pytest.fixture
+def spans() -> InMemorySpanExporter:
+    return InMemorySpanExporter()
+
+
+@pytest.fixture
+def instrument(spans: InMemorySpanExporter) -> Callable[[FastAPI], None]:
+    provider = TracerProvider()
+    provider.add_span_processor(SimpleSpanProcessor(spans))
+    return partial(FastAPIInstrumentor.instrument_app, tracer_provider=provider)
+
+
+@around
+@pytest.mark.parametrize("order", ["before", "after"])
+@pytest.mark.parametrize(
+    ("error", "status"),
+    [
+        pytest.param(NotFoundError(), 404, id="an expected error"),
+        pytest.param(ServerError(status=503), 503, id="an error of the server's"),
+        pytest.param(ValueError("secret"), 500, id="a bug"),
+    ],
+)
+async def test_opentelemetry_can_instrument_it_before_or_after(
+    *,
+    order: str,
+    error: Exception,
+    status: int,
+    middleware: list[Middleware],
+    instrument: Callable[[FastAPI], None],
+    spans: InMemorySpanExporter,
+    outcome_of: Outcomes,
+) -> None:
+    error = copy(error)
+    app = FastAPI(routes=[Route("/fails", Raising(error))], middleware=middleware)
+    if order == "before":
+        instrument(app)
+    found = await outcome_of(app, "/fails", then=instrument if order == "after" else None)
+    assert found.seen.status == status
+    assert found.seen.header("content-type") == ["application/json"]
+    assert found.seen.raised is (error if isinstance(error, ValueError) else None)
+    assert [len(found.told), len(found.logged), len(found.references)] == [1, 1, 1]
+    (span,) = [span for span in spans.get_finished_spans() if span.kind is SpanKind.SERVER]
+    assert (span.attributes or {})["http.status_code"] == status
+    if status >= 500:
+        context = span.get_span_context()
+        assert context is not None
+        assert found.references == {format_trace_id(context.trace_id)}

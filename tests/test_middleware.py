@@ -3,14 +3,17 @@
 import asyncio
 import json
 import logging
-from collections.abc import Iterable, MutableMapping
+import re
+from collections.abc import Callable, Iterable, MutableMapping
 from contextlib import suppress
 from functools import partial
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
+import anyio
 import pytest
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
 from starlette.middleware.exceptions import ExceptionMiddleware
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import PlainTextResponse, Response
@@ -21,12 +24,14 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 from authpi_errors import (
     AccessDeniedError,
     ErrorMiddleware,
+    ErrorRecord,
     ErrorRegistry,
     ForeignResponse,
     NotFoundError,
     ServerError,
     install,
 )
+from authpi_errors._reporting import Hook
 
 START: Message = {"type": "http.response.start", "status": 200, "headers": []}
 BODY: Message = {"type": "http.response.body", "body": b"fine"}
@@ -73,6 +78,13 @@ def raising(exc: BaseException, *before: Message) -> ASGIApp:
         raise exc
 
     return app
+
+
+def body_of(messages: Iterable[Message]) -> dict[str, Any]:
+    """Read the one body among messages."""
+    (body,) = (message["body"] for message in messages if "body" in message)
+    document: dict[str, Any] = json.loads(body)
+    return document
 
 
 def kinds(messages: Iterable[Message]) -> list[str]:
@@ -249,24 +261,69 @@ async def test_what_could_not_be_sent_is_named_in_the_log(caplog: pytest.LogCapt
     assert caplog.messages == ["Left out of not_found: extra 'secret'"]
 
 
-async def test_a_server_error_that_is_raised_on_purpose_is_in_the_log(
+async def test_a_server_error_that_is_raised_on_purpose_is_in_the_log_without_a_traceback(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     error = ServerError(status=503, retry_after=5)
-    with caplog.at_level(logging.WARNING, "authpi_errors"):
-        await sent_by(ErrorMiddleware(raising(error)))
+    with caplog.at_level(logging.DEBUG, "authpi_errors"):
+        messages = await sent_by(ErrorMiddleware(raising(error)))
     (record,) = caplog.records
-    assert record.getMessage().startswith("Answered 503 server_error, reference ")
-    assert record.exc_info is not None
-    assert record.exc_info[1] is error
+    reference = body_of(messages)["reference"]
+    assert record.getMessage() == (
+        f"Answered GET with 503 server_error, reference {reference}: "
+        "authpi_errors._exceptions.ServerError"
+    )
+    assert (record.levelno, record.exc_info) == (logging.ERROR, None)
+    assert (vars(record)["reference"], error.__notes__) == (reference, [f"reference: {reference}"])
 
 
-async def test_what_is_raised_again_is_left_for_the_server_to_log(
+async def test_the_traceback_of_what_is_raised_again_is_left_for_the_server_to_log(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
+    cause = RuntimeError("secret")
     with caplog.at_level(logging.DEBUG, "authpi_errors"):
-        await outcome(ErrorMiddleware(raising(RuntimeError())))
-    assert caplog.records == []
+        messages, failure = await outcome(ErrorMiddleware(raising(cause)))
+    (record,) = caplog.records
+    reference = body_of(messages)["reference"]
+    assert record.getMessage() == (
+        f"Answered GET with 500 server_error, reference {reference}: RuntimeError"
+    )
+    assert (record.levelno, record.exc_info) == (logging.ERROR, None)
+    assert failure is cause
+    assert (vars(record)["reference"], cause.__notes__) == (reference, [f"reference: {reference}"])
+
+
+async def test_the_traceback_of_what_is_not_raised_again_is_logged_with_its_reference(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    cause = RuntimeError("secret")
+    with caplog.at_level(logging.DEBUG, "authpi_errors"):
+        messages = await sent_by(ErrorMiddleware(raising(cause), reraise=False))
+    (record,) = caplog.records
+    reference = body_of(messages)["reference"]
+    assert record.getMessage() == (
+        f"Answered GET with 500 server_error, reference {reference}: RuntimeError"
+    )
+    assert record.levelno == logging.ERROR
+    assert record.exc_info is not None
+    assert record.exc_info[1] is cause
+    assert (vars(record)["reference"], cause.__notes__) == (reference, [f"reference: {reference}"])
+
+
+async def test_an_error_of_the_clients_is_information_without_a_reference(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    error = NotFoundError()
+    with caplog.at_level(logging.INFO, "authpi_errors"):
+        messages = await sent_by(ErrorMiddleware(raising(error)))
+    (record,) = caplog.records
+    assert record.getMessage() == (
+        "Answered GET with 404 not_found: authpi_errors._exceptions.NotFoundError"
+    )
+    assert (record.levelno, record.exc_info) == (logging.INFO, None)
+    assert vars(record)["reference"] is None
+    assert "reference" not in body_of(messages)
+    assert not hasattr(error, "__notes__")
 
 
 async def test_an_exception_that_takes_no_notes_is_answered_all_the_same() -> None:
@@ -451,6 +508,10 @@ async def fail(request: Request) -> Response:
     raise HTTPException(409, "Taken.")
 
 
+async def crash(request: Request) -> Response:
+    return Response(status_code=1 // 0)
+
+
 def application() -> Starlette:
     return Starlette(routes=[Route("/", fail)])
 
@@ -485,6 +546,17 @@ async def test_what_exception_handling_outside_of_an_application_answers_is_rewr
     app = ErrorMiddleware(ExceptionMiddleware(raising(HTTPException(409, "Taken."))))
     _, body = await sent_by(app)
     assert json.loads(body["body"])["error_description"] == "Taken."
+
+
+async def test_an_application_that_can_not_be_built_is_answered_for_each_time() -> None:
+    def refuse(app: ASGIApp) -> ASGIApp:
+        raise ValueError("not configured")
+
+    app = ErrorMiddleware(Starlette(middleware=[Middleware(refuse)]))
+    for _ in range(2):
+        messages, failure = await outcome(app)
+        assert body_of(messages)["error"] == "server_error"
+        assert isinstance(failure, ValueError)
 
 
 async def test_an_endless_chain_of_middleware_does_not_hold_up_the_request() -> None:
@@ -574,10 +646,31 @@ async def test_what_is_ignored_passes_unanswered(error: BaseException) -> None:
     assert await outcome(app) == (list(PLAIN_500), error)
 
 
-@pytest.mark.parametrize("ignore", [LookupError, (5,), [LookupError], (int,)])
-def test_what_can_not_be_ignored_is_refused_when_the_application_is_built(ignore: Any) -> None:
-    with pytest.raises(ValueError, match="use a tuple of exception types"):
-        ErrorMiddleware(sending(), ignore=ignore)
+@pytest.mark.parametrize(
+    "make",
+    [
+        pytest.param(partial(install, Starlette()), id="install"),
+        pytest.param(partial(ErrorMiddleware, sending()), id="ErrorMiddleware"),
+    ],
+)
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        *(
+            ({"ignore": ignore}, f"ignore is {ignore!r}: use a tuple of exception types.")
+            for ignore in (LookupError, (5,), [LookupError], (LookupError, int))
+        ),
+        *(
+            ({name: "x.y"}, f"{name} is 'x.y': use a function, or a callable object.")
+            for name in ("rewrite", "on_error", "make_reference")
+        ),
+    ],
+)
+def test_an_option_that_would_fail_later_is_refused_when_the_application_is_built(
+    options: dict[str, Any], message: str, make: Callable[..., object]
+) -> None:
+    with pytest.raises(ValueError, match=re.escape(message)):
+        make(**options)
 
 
 async def test_a_status_that_servers_fail_on_becomes_a_500() -> None:
@@ -635,9 +728,6 @@ async def test_a_crash_that_is_hushed_up_is_a_server_error() -> None:
             with suppress(HTTPException, ZeroDivisionError):
                 await self.app(scope, receive, send)
 
-    async def crash(request: Request) -> Response:
-        return Response(status_code=1 // 0)
-
     app = Hushing(Starlette(routes=[Route("/", crash)]))
     start, body = await sent_by(ErrorMiddleware(app))
     assert (start["status"], json.loads(body["body"])["error"]) == (500, "server_error")
@@ -686,3 +776,406 @@ async def test_what_ends_the_process_is_answered_past_the_users_handler(place: s
     messages, failure = await outcome(app)
     assert [message.get("status") for message in messages] == [500, None]
     assert isinstance(failure, SystemExit)
+
+
+class Story:
+    """What happened around an error, in its order."""
+
+    def __init__(self) -> None:
+        self.events: list[str] = []
+        self.records: list[ErrorRecord] = []
+
+    def tell(self, record: ErrorRecord) -> None:
+        self.records.append(record)
+        self.events.append("told")
+
+    async def tell_later(self, record: ErrorRecord) -> None:
+        await anyio.lowlevel.checkpoint()
+        self.tell(record)
+
+    async def of(self, app: ASGIApp, scope: Scope | None = None) -> list[Message]:
+        """Serve one connection, and give what was sent."""
+        messages: list[Message] = []
+
+        async def receive() -> Message:
+            return {"type": "websocket.connect"}
+
+        async def send(message: Message) -> None:
+            messages.append(message)
+            self.events.append("sent")
+
+        try:
+            await app(scope or scope_of(), receive, send)
+        except BaseException:
+            self.events.append("raised")
+        return messages
+
+
+@pytest.fixture
+def story() -> Story:
+    return Story()
+
+
+@pytest.fixture(params=["tell_later", "tell"], ids=["asynchronous", "synchronous"])
+def hook(story: Story, request: pytest.FixtureRequest) -> Hook:
+    function: Hook = getattr(story, request.param)
+    return function
+
+
+def failing_application() -> Starlette:
+    """Make an application whose handlers answer, or do not."""
+    routes = [
+        Route("/", fail),
+        Route("/crash", crash),
+        WebSocketRoute("/late", refuse_late),
+    ]
+    return Starlette(routes=routes)
+
+
+ACCEPT: Message = {"type": "websocket.accept"}
+
+
+class Told(NamedTuple):
+    """What a hook is told of an error, beside the reference and the exception's identity."""
+
+    code: str
+    status: int
+    method: str
+    route: str | None
+    raised: type[BaseException] | None
+    is_unexpected: bool
+
+
+ERRORS = [
+    pytest.param(
+        raising(NotFoundError()),
+        scope_of(),
+        Told("not_found", 404, "GET", None, NotFoundError, is_unexpected=False),
+        ["sent", "sent", "told"],
+        id="an expected error",
+    ),
+    pytest.param(
+        raising(NotFoundError()),
+        scope_of(method="HEAD"),
+        Told("not_found", 404, "HEAD", None, NotFoundError, is_unexpected=False),
+        ["sent", "sent", "told"],
+        id="an expected error of HEAD",
+    ),
+    pytest.param(
+        raising(ServerError()),
+        scope_of(),
+        Told("server_error", 500, "GET", None, ServerError, is_unexpected=False),
+        ["sent", "sent", "told"],
+        id="a server error on purpose",
+    ),
+    pytest.param(
+        raising(ValueError()),
+        scope_of(),
+        Told("server_error", 500, "GET", None, ValueError, is_unexpected=True),
+        ["sent", "sent", "told", "raised"],
+        id="a bug",
+    ),
+    pytest.param(
+        raising(SystemExit()),
+        scope_of(),
+        Told("server_error", 500, "GET", None, SystemExit, is_unexpected=True),
+        ["sent", "sent", "told", "raised"],
+        id="what ends the process",
+    ),
+    pytest.param(
+        raising(AccessDeniedError(), *PLAIN_500),
+        scope_of(),
+        Told("access_denied", 403, "GET", None, AccessDeniedError, is_unexpected=False),
+        ["sent", "sent", "told"],
+        id="an exception behind a plain 500",
+    ),
+    pytest.param(
+        failing_application(),
+        scope_of(),
+        Told("conflict", 409, "GET", "/", HTTPException, is_unexpected=False),
+        ["sent", "sent", "told"],
+        id="what a handler answers",
+    ),
+    pytest.param(
+        failing_application(),
+        scope_of(method="POST"),
+        Told("invalid_request", 405, "POST", "/", HTTPException, is_unexpected=False),
+        ["sent", "sent", "told"],
+        id="what the router turns away",
+    ),
+    pytest.param(
+        failing_application(),
+        scope_of(path="/crash"),
+        Told("server_error", 500, "GET", "/crash", ZeroDivisionError, is_unexpected=True),
+        ["sent", "sent", "told", "raised"],
+        id="a bug in an application",
+    ),
+    pytest.param(
+        sending(*PLAIN_500),
+        scope_of(),
+        Told("server_error", 500, "GET", None, None, is_unexpected=False),
+        ["sent", "sent", "told"],
+        id="a response that is rewritten",
+    ),
+    pytest.param(
+        sending(),
+        scope_of(),
+        Told("server_error", 500, "GET", None, None, is_unexpected=False),
+        ["sent", "sent", "told"],
+        id="no response",
+    ),
+    pytest.param(
+        sending({**START, "status": 600}, BODY),
+        scope_of(),
+        Told("server_error", 500, "GET", None, None, is_unexpected=False),
+        ["sent", "sent", "told"],
+        id="a status that is none",
+    ),
+    pytest.param(
+        raising(AccessDeniedError()),
+        scope_of("websocket", extensions=DENIAL),
+        Told("access_denied", 403, "WEBSOCKET", None, AccessDeniedError, is_unexpected=False),
+        ["sent", "sent", "told"],
+        id="a WebSocket that is denied",
+    ),
+    pytest.param(
+        raising(AccessDeniedError()),
+        scope_of("websocket"),
+        Told("access_denied", 403, "WEBSOCKET", None, AccessDeniedError, is_unexpected=False),
+        ["sent", "told"],
+        id="a WebSocket that can only be closed",
+    ),
+    pytest.param(
+        sending(CLOSE),
+        scope_of("websocket", extensions=DENIAL),
+        Told("access_denied", 403, "WEBSOCKET", None, None, is_unexpected=False),
+        ["sent", "sent", "told"],
+        id="a WebSocket that the application closes at once",
+    ),
+    pytest.param(
+        raising(ValueError(), ACCEPT),
+        scope_of("websocket", extensions=DENIAL),
+        Told("server_error", 500, "WEBSOCKET", None, ValueError, is_unexpected=True),
+        ["sent", "sent", "told", "raised"],
+        id="a bug in a WebSocket",
+    ),
+    pytest.param(
+        failing_application(),
+        scope_of("websocket", path="/late", extensions=DENIAL),
+        Told("access_denied", 403, "WEBSOCKET", "/late", HTTPException, is_unexpected=False),
+        ["sent", "sent", "told"],
+        id="an error in a WebSocket of an application",
+    ),
+]
+
+
+@pytest.mark.parametrize(("app", "scope", "told", "events"), ERRORS)
+async def test_a_hook_is_told_of_each_error_once_when_its_response_is_out(
+    *, app: ASGIApp, scope: Scope, told: Told, events: list[str], story: Story, hook: Hook
+) -> None:
+    await story.of(ErrorMiddleware(app, on_error=hook), dict(scope))
+    assert story.events == events
+    (record,) = story.records
+    cause = None if record.exception is None else type(record.exception)
+    parts = (record.code, record.status, record.method, record.route, cause, record.is_unexpected)
+    assert Told(*parts) == told
+    assert record.scope["type"] == scope["type"]
+
+
+@pytest.mark.parametrize(("app", "scope", "told", "events"), ERRORS)
+async def test_of_two_boundaries_one_tells_of_an_error(
+    *,
+    app: ASGIApp,
+    scope: Scope,
+    told: Told,
+    events: list[str],
+    story: Story,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    inner = ErrorMiddleware(app, on_error=story.tell_later)
+    outer = ErrorMiddleware(Passing(inner), on_error=story.tell_later)
+    with caplog.at_level(logging.INFO, "authpi_errors"):
+        await story.of(outer, dict(scope))
+    assert story.events == events
+    assert (story.records[0].code, story.records[0].status) == (told.code, told.status)
+    answered = [text for text in caplog.messages if text.startswith("Answered ")]
+    assert len(answered) == 1
+
+
+async def test_without_reraise_a_hook_is_told_of_a_bug(story: Story) -> None:
+    cause = ValueError()
+    await story.of(ErrorMiddleware(raising(cause), reraise=False, on_error=story.tell))
+    assert story.events == ["sent", "sent", "told"]
+    (record,) = story.records
+    assert record.exception is cause
+    assert record.is_unexpected
+
+
+async def answered_by_user(request: Request, exc: Exception) -> Response:
+    return PlainTextResponse("Mine.", 409)
+
+
+def application_with_handler() -> Starlette:
+    app = application()
+    app.add_exception_handler(HTTPException, answered_by_user)
+    return app
+
+
+HTML: Message = {
+    "type": "http.response.start",
+    "status": 404,
+    "headers": [(b"content-type", b"text/html")],
+}
+
+
+@pytest.mark.parametrize(
+    ("app", "scope", "events"),
+    [
+        pytest.param(sending(START, BODY), scope_of(), ["sent", "sent"], id="a success"),
+        pytest.param(raising(ClientDisconnect()), scope_of(), [], id="a client that has gone"),
+        pytest.param(
+            raising(WebSocketDisconnect(1001), ACCEPT),
+            scope_of("websocket"),
+            ["sent"],
+            id="a WebSocket whose client has gone",
+        ),
+        pytest.param(
+            raising(ValueError(), START), scope_of(), ["sent", "raised"], id="a bug that is late"
+        ),
+        pytest.param(raising(LookupError()), scope_of(), ["raised"], id="what is ignored"),
+        pytest.param(sending(HTML, BODY), scope_of(), ["sent", "sent"], id="a page for people"),
+        pytest.param(
+            application_with_handler(),
+            scope_of(),
+            ["sent", "sent"],
+            id="what a handler of the user's answers",
+        ),
+    ],
+)
+async def test_a_hook_is_not_told_of(
+    app: ASGIApp, scope: Scope, events: list[str], story: Story, caplog: pytest.LogCaptureFixture
+) -> None:
+    ours = ErrorMiddleware(app, ignore=(LookupError,), on_error=story.tell)
+    with caplog.at_level(logging.DEBUG, "authpi_errors"):
+        await story.of(ours, dict(scope))
+    assert story.events == events
+    assert caplog.messages == []
+
+
+async def test_a_hook_that_fails_changes_nothing(caplog: pytest.LogCaptureFixture) -> None:
+    async def stumble(record: ErrorRecord) -> None:
+        raise ZeroDivisionError
+
+    cause = ValueError()
+    with caplog.at_level(logging.ERROR, "authpi_errors"):
+        messages, failure = await outcome(ErrorMiddleware(raising(cause), on_error=stumble))
+    assert kinds(messages) == ["http.response.start", "http.response.body"]
+    assert failure is cause
+    assert caplog.messages[1:] == ["The function given for `on_error` failed: ZeroDivisionError"]
+
+
+async def test_the_user_makes_the_reference_from_the_scope(
+    story: Story, caplog: pytest.LogCaptureFixture
+) -> None:
+    def make_reference(scope: Scope) -> str:
+        return f"of {scope['path']}"
+
+    cause = ValueError()
+    app = ErrorMiddleware(raising(cause), make_reference=make_reference, on_error=story.tell)
+    messages = await story.of(app, scope_of(path="/here"))
+    assert body_of(messages)["reference"] == "of /here"
+    assert [record.reference for record in story.records] == ["of /here"]
+    assert [vars(record)["reference"] for record in caplog.records] == ["of /here"]
+    assert cause.__notes__ == ["reference: of /here"]
+
+
+async def test_a_reference_of_the_errors_own_comes_before_one_that_is_made(story: Story) -> None:
+    app = ErrorMiddleware(
+        raising(ServerError(reference="own")),
+        make_reference=lambda _: "made",
+        on_error=story.tell,
+    )
+    messages = await story.of(app)
+    assert body_of(messages)["reference"] == "own"
+    assert [record.reference for record in story.records] == ["own"]
+
+
+@pytest.mark.parametrize("level", [logging.INFO, logging.CRITICAL], ids=["heard", "unheard"])
+@pytest.mark.parametrize(
+    ("make", "status"),
+    [
+        pytest.param(NotFoundError, 404, id="one that says nothing"),
+        pytest.param(partial(NotFoundError, "No user."), 404, id="one that says something"),
+        pytest.param(partial(HTTPException, 409), 409, id="an HTTPException"),
+        pytest.param(ServerError, 500, id="a server error"),
+        pytest.param(ValueError, 500, id="a bug"),
+    ],
+)
+async def test_each_error_can_have_a_reference_of_its_own(
+    make: Callable[[], Exception], status: int, level: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        raise causes[-1]
+
+    causes: list[Exception] = []
+    references: list[str] = []
+    ours = ErrorMiddleware(app, always_refer=True)
+    with caplog.at_level(level, "authpi_errors"):
+        # What is alike is rendered once, but for its reference.
+        for _ in range(3):
+            causes.append(make())
+            messages, _ = await outcome(ours)
+            assert messages[0]["status"] == status
+            references.append(body_of(messages)["reference"])
+    assert len(set(references)) == 3
+    assert [cause.__notes__ for cause in causes] == [[f"reference: {each}"] for each in references]
+    told = [vars(record)["reference"] for record in caplog.records]
+    assert told == (references if level == logging.INFO else [])
+
+
+@pytest.mark.parametrize("scope", [scope_of(), scope_of(method="HEAD")], ids=["GET", "HEAD"])
+@pytest.mark.parametrize(
+    "make",
+    [
+        NotFoundError,
+        partial(NotFoundError, "No user."),
+        partial(HTTPException, 404),
+        partial(HTTPException, 404, "No user."),
+    ],
+)
+async def test_an_answer_is_the_same_whether_anybody_listens_or_not(
+    make: Callable[[], Exception], scope: Scope, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.CRITICAL, "authpi_errors"):
+        quiet = await sent_by(ErrorMiddleware(raising(make())), dict(scope))
+    assert caplog.messages == []
+    with caplog.at_level(logging.INFO, "authpi_errors"):
+        logged = await sent_by(ErrorMiddleware(raising(make())), dict(scope))
+    assert len(caplog.messages) == 1
+    assert logged == quiet
+
+
+@pytest.mark.parametrize(
+    "make",
+    [ServerError, partial(ServerError, "Busy.", status=503), partial(HTTPException, 503)],
+    ids=["one that says nothing", "one that says something", "an HTTPException"],
+)
+async def test_where_only_errors_of_the_server_are_logged_they_are(
+    make: Callable[[], Exception], caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.WARNING, "authpi_errors"):
+        await sent_by(ErrorMiddleware(raising(NotFoundError())))
+        messages = await sent_by(ErrorMiddleware(raising(make())))
+    (record,) = caplog.records
+    assert vars(record)["reference"] == body_of(messages)["reference"]
+
+
+async def test_what_is_ignored_passes_also_where_nobody_listens(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    error = NotFoundError()
+    with caplog.at_level(logging.CRITICAL, "authpi_errors"):
+        assert await outcome(ErrorMiddleware(raising(error), ignore=(NotFoundError,))) == (
+            [],
+            error,
+        )

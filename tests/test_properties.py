@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from fractions import Fraction
@@ -33,6 +33,7 @@ from authpi_errors._exceptions import ERRORS
 from authpi_errors._headers import delay_seconds, encode, entity_tag
 from authpi_errors._messages import answer
 from authpi_errors._rendering import ErrorResponse, render
+from authpi_errors._templates import Templates
 from authpi_errors._validation import field_error
 from authpi_errors.codes import is_error_status
 from tests.asked import Request
@@ -219,6 +220,14 @@ def rendered(errors: st.SearchStrategy[AuthPIError]) -> st.SearchStrategy[ErrorR
 responses = rendered(errors())
 
 
+def repeatable(error: AuthPIError) -> AuthPIError:
+    """Make lists of iterators, so that an error can be rendered twice."""
+    for name, value in vars(error).items():
+        if isinstance(value, Iterator):
+            setattr(error, name, [*value])
+    return error
+
+
 def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     """Refuse members that are there twice."""
     members = dict(pairs)
@@ -367,6 +376,16 @@ def test_names_of_what_was_left_out_fit_into_a_line_of_a_log(response: ErrorResp
 def test_code_of_the_class_gets_through(error: AuthPIError) -> None:
     name = render(error, ErrorRegistry()).code
     assert type(error) is AuthPIError or name == type(error).code.value
+
+
+@TRIED
+@given(errors().map(repeatable), st.sampled_from(REGISTRIES), st.booleans())
+def test_templates_give_what_careful_rendering_gives(
+    error: AuthPIError, registry: ErrorRegistry, credentials: bool
+) -> None:
+    asked = Request("PATCH", credentials=credentials, made_reference="made")
+    sent = Templates(registry).render(error, asked)
+    assert sent == render(error, registry, asked)
 
 
 @TRIED

@@ -1,4 +1,4 @@
-"""The README is true: its code runs, its answers are real, its commands are those that CI runs.
+"""The README and its recipes are true: the code runs, the answers are real, the commands are CI's.
 
 The `python` blocks of one section run in order and share their names; the next heading starts anew.
 An `http` block is a request to the section's `app`, and the response: the status, the headers shown
@@ -27,6 +27,7 @@ from authpi_errors.codes import CODES
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text("utf-8")
+RECIPES = (ROOT / "RECIPES.md").read_text("utf-8")
 
 
 class Block(NamedTuple):
@@ -86,8 +87,9 @@ def open_ended(members: dict[str, object]) -> dict[str, object]:
 
 
 SECTIONS: dict[str, list[Block]] = {}
-for _block in blocks(README):
-    SECTIONS.setdefault(_block.section, []).append(_block)
+for _page, _text in {"README": README, "RECIPES": RECIPES}.items():
+    for _block in blocks(_text):
+        SECTIONS.setdefault(f"{_page}: {_block.section}", []).append(_block)
 
 
 @pytest.mark.parametrize("title", SECTIONS)
@@ -95,9 +97,17 @@ def test_code_and_answers_of_the_section_are_true(title: str) -> None:
     run(SECTIONS[title])
 
 
-def test_every_block_is_found_and_none_is_json_that_nobody_checks() -> None:
-    assert len(blocks(README)) == README.count("```") / 2
-    assert {block.kind for block in blocks(README)} <= {"python", "http", "sh", "text"}
+@pytest.mark.parametrize("page", [README, RECIPES], ids=["README", "RECIPES"])
+def test_every_block_is_found_and_none_is_json_that_nobody_checks(page: str) -> None:
+    assert len(blocks(page)) == page.count("```") / 2
+    # What patches other libraries for good runs by itself: `py`, in tests/test_recipes_operations.
+    assert {block.kind for block in blocks(page)} <= {"python", "py", "http", "sh", "text"}
+
+
+def test_every_recipe_is_in_the_table_of_contents() -> None:
+    headings = re.findall(r"^## (.*)", RECIPES, re.MULTILINE)
+    linked = re.findall(r"\]\(#([\w-]+)\)", RECIPES)
+    assert linked == [heading.lower().replace(" ", "-") for heading in headings]
 
 
 def test_table_of_codes_is_that_of_the_package() -> None:

@@ -356,6 +356,62 @@ def test_status_keeps_its_code_when_that_moves_to_another_status() -> None:
     assert (code.value, code.status) == ("not_found", 404)
 
 
+def test_code_of_a_status_is_made_once() -> None:
+    registry = ErrorRegistry(statuses={410: "conflict"})
+    assert registry.code_for(410) is registry.code_for(410)
+
+
+class MissingRowError(NotFoundError, LookupError):
+    """An error of ours that is another exception too."""
+
+
+class LateRowError(LookupError, NotFoundError):
+    """The same the other way round."""
+
+
+@pytest.mark.parametrize(
+    ("cls", "mapped"),
+    [
+        pytest.param(LookupError, True, id="a type"),
+        pytest.param(KeyError, True, id="its subclass"),
+        pytest.param(ConflictError, True, id="an error of ours"),
+        pytest.param(type("OwnError", (ConflictError,), {}), True, id="its subclass, too"),
+        pytest.param(NotFoundError, False, id="another error of ours"),
+        pytest.param(MissingRowError, False, id="what is an error of ours first"),
+        pytest.param(LateRowError, True, id="what is an error of ours last"),
+        pytest.param(HTTPException, False, id="an HTTPException"),
+        pytest.param(OSError, False, id="what nobody has named"),
+    ],
+)
+def test_what_an_exception_means_is_the_applications_to_say(cls: type, mapped: bool) -> None:
+    registry = ErrorRegistry(exceptions={LookupError: "conflict", ConflictError: "not_found"})
+    assert registry.is_mapped(cls) is mapped
+
+
+def test_what_is_mapped_for_everything_is_not_for_what_says_it_itself() -> None:
+    registry = ErrorRegistry(exceptions={Exception: "conflict"})
+    assert [registry.is_mapped(cls) for cls in (OSError, NotFoundError, HTTPException)] == [
+        True,
+        False,
+        False,
+    ]
+
+
+@pytest.mark.parametrize("challenges", [None, [Challenge("Bearer")]])
+def test_challenges_are_those_of_the_application_where_it_gives_some(challenges: Any) -> None:
+    registry = ErrorRegistry(challenges=challenges)
+    assert registry.challenges == (Challenge("Bearer"),)
+    assert registry.challenges_given is (challenges is not None)
+
+
+@pytest.mark.parametrize("allowed", [True, False])
+def test_text_of_validators_is_in_the_fields_where_that_is_allowed(allowed: bool) -> None:
+    record = {"loc": ("body", "a"), "type": "value_error", "msg": "Value error, secret"}
+    error = ErrorRegistry(validator_messages=allowed).fields_error([record])
+    (field,) = error.fields
+    assert (field.field, field.message == "secret") == ("a", allowed)
+
+
 class QuotaError(AuthPIError):
     """An error with a code of its own."""
 

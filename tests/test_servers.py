@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 import pytest
 
-from tests.served import CODES, LIMIT, both
+from tests.served import CODES, LIMIT, application, both
 from tests.serving import SERVERS, Served, Server, in_thread, uvicorn_with
 from tests.wire import Answer, Client, Headers, Http1, Http2, talk
 
@@ -181,8 +181,12 @@ def test_what_nobody_expected_is_answered_without_details_and_logged_once(
     assert until(lambda: why in served.log())
     with Http1(served.port) as other:
         check_that_it_is_usable(other)
-    assert served.log().count(f"RuntimeError: {why}") == 1
-    assert served.log().count(f"reference: {body['reference']}") == server.notes
+    log = served.log()
+    assert log.count(f"RuntimeError: {why}") == 1
+    assert log.count(f"reference: {body['reference']}") == server.notes
+    assert log.count(f" with 500 server_error, reference {body['reference']}: RuntimeError\n") == 1
+    # The server has logged the traceback: there is none with the record.
+    assert f"{body['reference']}: RuntimeError\nTraceback" not in log
 
 
 def test_after_a_bug_the_server_keeps_the_connection_in_order_or_closes_it(
@@ -212,16 +216,33 @@ def test_a_500_that_was_raised_on_purpose_is_logged_once_with_its_reference(
 ) -> None:
     reference = error_of(client.request("GET", path))["reference"]
     check_that_it_is_usable(client)
-    assert served.log().count(f"Answered 500 server_error, reference {reference}") == 1
+    route = path.replace("server_error", "{code}")
+    answered = f"Answered GET {route} with 500 server_error, reference {reference}: "
+    before, record, after = served.log().partition(
+        f"{answered}authpi_errors._exceptions.ServerError\n"
+    )
+    assert record
+    assert reference not in before + after
+    assert not after.startswith("Traceback")
 
 
 def test_without_reraise_the_connection_stays_usable_and_the_library_logs(
-    client: Client, served: Served
+    client: Client, served: Served, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    answer = client.request("GET", "/quiet/unexpected/told")
-    reference = error_of(answer)["reference"]
+    # One that has not seen this exception yet. A server in a process of its own has such a one.
+    monkeypatch.setattr("tests.served.quiet", application(reraise=False))
+    first, second = (
+        error_of(client.request("GET", "/quiet/unexpected/told"))["reference"] for _ in range(2)
+    )
     check_that_it_is_usable(client)
-    assert until(lambda: served.log().count(f"reference: {reference}") == 1)
+    answered = "Answered GET /unexpected/{why} with 500 server_error, reference "
+    log = served.log()
+    assert log.count(f"{answered}{first}: RuntimeError\nTraceback (most recent call last):\n") == 1
+    assert log.count(f"\nRuntimeError: told\nreference: {first}\n") == 1
+    again = rf"{re.escape(answered + second)}: RuntimeError at \S+served\.py:\d+, again: 1 without"
+    assert len(re.findall(again, log)) == 1
+    # In the record and in the note on the exception; there, in the record alone.
+    assert (log.count(first), log.count(second)) == (2, 1)
 
 
 @pytest.mark.parametrize(
@@ -273,13 +294,13 @@ def test_a_client_that_leaves_is_no_error_of_ours(
     connect: Callable[[], Client],
     served: Served,
 ) -> None:
-    before = served.log().count("Answered 500")
+    before = served.log().count("Answered ")
     with connect() as client:
         client.part(method, prefix + path, body)
         time.sleep(0.05)
     with connect() as client:
         check_that_it_is_usable(client)
-    assert served.log().count("Answered 500") == before
+    assert served.log().count("Answered ") == before
 
 
 # After this one daphne looks after no application any more.

@@ -33,6 +33,14 @@ def test_a_response_is_known_by_what_it_says_too() -> None:
     assert is_settled(scope, copy)
 
 
+def test_a_response_is_known_by_its_headers_behind_another_one() -> None:
+    scope: Scope = {}
+    response = {**start(), "headers": iter(start()["headers"])}
+    settle(scope, response)
+    settle(scope, start(413))
+    assert is_settled(scope, {**response})
+
+
 @pytest.mark.parametrize(
     "other",
     [

@@ -3,6 +3,7 @@
     app.py          the application: routers, the registry of errors
     issuers.py      /v1/accounts/{account_id}/issuers
     users.py        /v1/accounts/{account_id}/issuers/{issuer_id}/users
+    counters.py     /demo/counters: a lost update, prevented
     auth.py         API keys, sessions, scopes, rate limits; /v1/me
     idempotency.py  Idempotency-Key
     storage.py      SQLite through SQLAlchemy, ETags and If-Match

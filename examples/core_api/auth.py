@@ -21,6 +21,7 @@ from authpi_errors import (
     UnauthorizedClientError,
     UsageLimitExceededError,
 )
+from authpi_errors.fastapi import error_responses
 from examples.core_api.schemas import AccountAccess, CallerIdentity, Data
 from examples.core_api.storage import Account, Credential, Session, now
 
@@ -33,7 +34,9 @@ Scope = Literal["issuers:read", "issuers:write", "users:read", "users:write"]
 Key = Annotated[HTTPBasicCredentials | None, Depends(HTTPBasic(realm=REALM, auto_error=False))]
 Token = Annotated[HTTPAuthorizationCredentials | None, Depends(HTTPBearer(auto_error=False))]
 
-router = APIRouter(prefix="/v1", tags=["identity"])
+router = APIRouter(
+    prefix="/v1", tags=["identity"], responses=error_responses("usage_limit_exceeded")
+)
 
 
 def hash_secret(secret: str) -> str:

@@ -3,7 +3,9 @@
 from fastapi import APIRouter, Depends, Response
 from sqlalchemy import ColumnElement, func, select
 
-from authpi_errors import AuthPIError, ErrorCode
+from authpi_errors import AuthPIError, ErrorCode, PreconditionFailedError
+from authpi_errors.codes import fallback
+from authpi_errors.fastapi import IfMatchHeader, error_responses
 from examples.core_api import storage
 from examples.core_api.auth import Allowed
 from examples.core_api.idempotency import Once
@@ -18,9 +20,13 @@ from examples.core_api.schemas import (
     json_only,
     response,
 )
-from examples.core_api.storage import Account, Precondition, Session
+from examples.core_api.storage import Account, Session
 
-router = APIRouter(prefix="/v1/accounts/{account_id}/issuers", tags=["issuers"])
+router = APIRouter(
+    prefix="/v1/accounts/{account_id}/issuers",
+    tags=["issuers"],
+    responses=error_responses("usage_limit_exceeded"),
+)
 may_read = Depends(Allowed("issuers:read"))
 may_write = Depends(Allowed("issuers:write"))
 takes_json = Depends(json_only)
@@ -36,7 +42,14 @@ def _one(account_id: str, issuer_id: str) -> tuple[ColumnElement[bool], ...]:
     return storage.Issuer.account_id == account_id, storage.Issuer.id == issuer_id
 
 
-@router.post("", status_code=201, response_model=Data[Issuer], dependencies=[may_write, takes_json])
+@router.post(
+    "",
+    status_code=201,
+    response_model=Data[Issuer],
+    dependencies=[may_write, takes_json],
+    # 422: the Idempotency-Key was used for another request.
+    responses=error_responses(QuotaExhaustedError, "conflict", fallback(422)),
+)
 async def create_issuer(
     account_id: str, new: IssuerCreate, session: Session, once: Once
 ) -> Response:
@@ -74,18 +87,28 @@ async def list_issuers(
     return Page(data=items, has_more=cursor is not None, next_cursor=cursor)
 
 
-@router.get("/{issuer_id}", response_model=Data[Issuer], dependencies=[may_read])
+@router.get(
+    "/{issuer_id}",
+    response_model=Data[Issuer],
+    dependencies=[may_read],
+    responses=error_responses("not_found"),
+)
 async def read_issuer(account_id: str, issuer_id: str, session: Session) -> Response:
     """Reads an issuer."""
     return response(await storage.find(session, storage.Issuer, *_one(account_id, issuer_id)))
 
 
-@router.patch("/{issuer_id}", response_model=Data[Issuer], dependencies=[may_write, takes_json])
+@router.patch(
+    "/{issuer_id}",
+    response_model=Data[Issuer],
+    dependencies=[may_write, takes_json],
+    responses=error_responses("not_found", "conflict", PreconditionFailedError),
+)
 async def update_issuer(
     account_id: str,
     issuer_id: str,
     changes: IssuerUpdate,
-    precondition: Precondition,
+    precondition: IfMatchHeader,
     session: Session,
 ) -> Response:
     """Changes what was sent of an issuer."""
@@ -99,9 +122,14 @@ async def update_issuer(
     return response(issuer)
 
 
-@router.delete("/{issuer_id}", status_code=204, dependencies=[may_write])
+@router.delete(
+    "/{issuer_id}",
+    status_code=204,
+    dependencies=[may_write],
+    responses=error_responses("not_found", PreconditionFailedError),
+)
 async def delete_issuer(
-    account_id: str, issuer_id: str, precondition: Precondition, session: Session
+    account_id: str, issuer_id: str, precondition: IfMatchHeader, session: Session
 ) -> None:
     """Deletes an issuer and its users."""
     await storage.remove(

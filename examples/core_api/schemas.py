@@ -45,7 +45,7 @@ class Output(BaseModel):
 class IssuerUpdate(Input):
     """Changes of an issuer."""
 
-    name: Name = ""
+    name: Name = Field(default_factory=str)
     description: Annotated[str, Field(max_length=1000)] | None = None
     links: JSONObject = {}
     available_scopes: list[ScopeName] = []
@@ -91,7 +91,7 @@ class IssuerListItem(Issuer):
 class UserUpdate(Input):
     """Changes of a user."""
 
-    username: Name = ""
+    username: Name = Field(default_factory=str)
     profile: JSONObject = {}
     scopes: list[ScopeName] = []
     status: Literal["active", "suspended"] = "active"
@@ -185,7 +185,7 @@ class PageQuery(Input):
     """Which part of a list."""
 
     limit: int = Field(20, ge=1, le=100)
-    cursor: str | None = None
+    cursor: Annotated[str, Field(pattern=r"^[a-z]{3}_[0-9a-f]{24}$")] | None = None
     status: Literal["active", "suspended"] | None = None
 
 

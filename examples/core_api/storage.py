@@ -4,7 +4,6 @@ A change and its precondition are one SQL statement, `UPDATE … WHERE id = … 
 so no two clients can both change the version that they both saw.
 """
 
-import base64
 import secrets
 import time
 from collections.abc import AsyncGenerator, Mapping
@@ -37,7 +36,7 @@ from sqlalchemy.ext.asyncio import (
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from sqlalchemy.pool import ConnectionPoolEntry
 
-from authpi_errors import FieldError, InvalidRequestError, NotFoundError, PreconditionFailedError
+from authpi_errors import NotFoundError, PreconditionFailedError
 from authpi_errors.conditional import IfMatch
 
 JSONObject = dict[str, Any]
@@ -179,11 +178,6 @@ async def _session(request: Request) -> AsyncGenerator[AsyncSession]:
 Session = Annotated[AsyncSession, Depends(_session)]
 
 
-def _if_match(request: Request) -> IfMatch:
-    return IfMatch.of(request)
-
-
-Precondition = Annotated[IfMatch, Depends(_if_match)]
 R = TypeVar("R", bound=Resource)
 
 
@@ -208,24 +202,14 @@ async def page(
 ) -> tuple[list[R], str | None]:
     """Up to `limit` resources that fit, after the cursor, and the cursor of those that follow.
 
-    Raises:
-        InvalidRequestError: The cursor isn't one of ours.
+    A cursor is the identifier of the last resource before it.
     """
-    after = "" if cursor is None else _read_cursor(cursor)
-    statement = select(model).where(*where, model.id > after).order_by(model.id).limit(limit + 1)
+    after = model.id > (cursor or "")
+    statement = select(model).where(*where, after).order_by(model.id).limit(limit + 1)
     rows = list(await session.scalars(statement))
     if len(rows) <= limit:
         return rows, None
-    last = rows[limit - 1].id
-    return rows[:limit], base64.urlsafe_b64encode(last.encode()).decode()
-
-
-def _read_cursor(cursor: str) -> str:
-    try:
-        return base64.b64decode(cursor, b"-_", validate=True).decode()
-    except ValueError as error:
-        unknown = FieldError("query.cursor", "invalid", "Not a cursor from an earlier page.")
-        raise InvalidRequestError("No such page.", fields=[unknown]) from error
+    return rows[:limit], rows[limit - 1].id
 
 
 def _holds(precondition: IfMatch, model: type[Resource]) -> ColumnElement[bool]:

@@ -5,6 +5,9 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Response
 from sqlalchemy import ColumnElement
 
+from authpi_errors import PreconditionFailedError
+from authpi_errors.codes import fallback
+from authpi_errors.fastapi import IfMatchHeader, error_responses
 from examples.core_api import storage
 from examples.core_api.auth import Allowed
 from examples.core_api.idempotency import Once
@@ -19,9 +22,13 @@ from examples.core_api.schemas import (
     json_only,
     response,
 )
-from examples.core_api.storage import Precondition, Session
+from examples.core_api.storage import Session
 
-router = APIRouter(prefix="/v1/accounts/{account_id}/issuers/{issuer_id}/users", tags=["users"])
+router = APIRouter(
+    prefix="/v1/accounts/{account_id}/issuers/{issuer_id}/users",
+    tags=["users"],
+    responses=error_responses("not_found", "usage_limit_exceeded"),
+)
 may_read = Depends(Allowed("users:read"))
 may_write = Depends(Allowed("users:write"))
 takes_json = Depends(json_only)
@@ -43,7 +50,14 @@ def _one(issuer: storage.Issuer, user_id: str) -> tuple[ColumnElement[bool], ...
     return storage.User.issuer_id == issuer.id, storage.User.id == user_id
 
 
-@router.post("", status_code=201, response_model=Data[User], dependencies=[may_write, takes_json])
+@router.post(
+    "",
+    status_code=201,
+    response_model=Data[User],
+    dependencies=[may_write, takes_json],
+    # 422: the Idempotency-Key was used for another request.
+    responses=error_responses("conflict", fallback(422)),
+)
 async def create_user(
     issuer: ParentIssuer, new: UserCreate, session: Session, once: Once
 ) -> Response:
@@ -76,12 +90,17 @@ async def read_user(issuer: ParentIssuer, user_id: str, session: Session) -> Res
     return response(await storage.find(session, storage.User, *_one(issuer, user_id)))
 
 
-@router.patch("/{user_id}", response_model=Data[User], dependencies=[may_write, takes_json])
+@router.patch(
+    "/{user_id}",
+    response_model=Data[User],
+    dependencies=[may_write, takes_json],
+    responses=error_responses("conflict", PreconditionFailedError),
+)
 async def update_user(
     issuer: ParentIssuer,
     user_id: str,
     changes: UserUpdate,
-    precondition: Precondition,
+    precondition: IfMatchHeader,
     session: Session,
 ) -> Response:
     """Changes what was sent of a user."""
@@ -95,9 +114,14 @@ async def update_user(
     return response(user)
 
 
-@router.delete("/{user_id}", status_code=204, dependencies=[may_write])
+@router.delete(
+    "/{user_id}",
+    status_code=204,
+    dependencies=[may_write],
+    responses=error_responses(PreconditionFailedError),
+)
 async def delete_user(
-    issuer: ParentIssuer, user_id: str, precondition: Precondition, session: Session
+    issuer: ParentIssuer, user_id: str, precondition: IfMatchHeader, session: Session
 ) -> None:
     """Deletes a user."""
     await storage.remove(session, storage.User, *_one(issuer, user_id), precondition=precondition)

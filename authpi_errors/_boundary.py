@@ -1,0 +1,345 @@
+"""The boundary: what goes wrong below it leaves it as an AuthPI error.
+
+It passes through first. Only when an exception or an error response arrives does it ask what that
+means, render it, and send it, unless a response has started. What nobody expected is raised again,
+so that the server logs it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable
+from contextlib import suppress
+from typing import Final
+
+from starlette.applications import Starlette
+from starlette.datastructures import Headers
+from starlette.middleware.cors import CORSMiddleware
+from starlette.middleware.exceptions import ExceptionMiddleware
+from starlette.requests import ClientDisconnect
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.websockets import WebSocketDisconnect
+
+from authpi_errors._cors import KnownCors, cors_of, layers, through
+from authpi_errors._exceptions import AuthPIError, ServerError
+from authpi_errors._foreign import (
+    LONGEST_BODY,
+    ForeignResponse,
+    foreign_error,
+    may_be_foreign,
+)
+from authpi_errors._handlers import add_handlers, has_handler_for_everything, settle_handlers
+from authpi_errors._messages import answer, send_all
+from authpi_errors._registry import is_group, leaves
+from authpi_errors._rendering import ErrorResponse
+from authpi_errors._reporting import logger
+from authpi_errors._responding import Answer, Responder
+from authpi_errors._sending import Sending, WebSocketSending
+from authpi_errors._settled import has_departed, is_settled, note_departure, settle
+
+__all__ = ["Boundary"]
+
+# The client has gone: there is nobody to answer, and nothing went wrong here.
+_GONE: Final = (ClientDisconnect, WebSocketDisconnect)
+
+
+class Boundary:
+    """Passes an application's messages on, and answers what goes wrong in it.
+
+    Args:
+        app: The ASGI application below.
+        responder: Makes the answers.
+    """
+
+    def __init__(self, app: ASGIApp, responder: Responder) -> None:
+        self.app = app
+        self._below = app
+        self._responder = responder
+        self.registry = responder.registry
+        self._options = responder.options
+        self._application: Starlette | None = None
+        self._is_inside = False
+        self._known_cors = KnownCors()
+        self._own_cors: list[CORSMiddleware] | None = None
+        self._has_catch_all = False
+        # Whether no framework is below or around, so that no CORS middleware is.
+        self._is_bare = False
+        self.is_outermost = True
+        self._prepared = False
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one connection. Scopes without a client, such as `lifespan`, pass through."""
+        if scope["type"] != "http" or not self._prepared:
+            await self._call_other(scope, receive, send)
+            return
+        started = False
+        sending: Sending | None = None
+
+        # A plain function: a success costs no coroutine more, and nothing is kept of it.
+        def watch(message: Message) -> Awaitable[None]:
+            nonlocal started, sending
+            if sending is None:
+                if started or message["type"] != "http.response.start":
+                    return send(message)
+                if message["status"] < 400 or is_settled(scope, message):
+                    started = True
+                    return send(message)
+                sending = Sending(scope, receive, send, self)
+            return sending.send(message)
+
+        try:
+            await self._below(scope, receive, watch)
+        except BaseException as exc:
+            is_plain = self._is_bare and self.is_outermost and not started and sending is None
+            plain = self._responder.plain(exc, scope) if is_plain else None
+            if plain is not None:
+                await send(plain[0])
+                await send(plain[1])
+                return
+            sending = sending or Sending(scope, receive, send, self, started=started)
+            if not await self._answer(exc, sending):
+                raise
+        if not started:
+            await self._complete(sending or Sending(scope, receive, send, self))
+
+    async def _call_other(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] not in ("http", "websocket"):
+            await self._below(scope, receive, send)
+            return
+        if not self._prepared:
+            self._prepare(scope)
+        if scope["type"] == "http":
+            await self(scope, receive, send)
+            return
+        sending = WebSocketSending(scope, receive, send, self)
+        try:
+            await self._below(scope, receive, sending.send)
+        except BaseException as exc:
+            if not await self._answer(exc, sending):
+                raise
+        else:
+            if sending.held:
+                await sending.finish()
+
+    async def _complete(self, sending: Sending) -> None:
+        """Decide about what is held back, or answer where the application has not."""
+        if sending.held:
+            await sending.finish()
+        elif not sending.started and not has_departed(sending.scope):
+            logger.error("The application has ended without a response")
+            await self.substitute(500, None, sending)
+
+    async def _answer(self, exc: BaseException, sending: Sending) -> bool:
+        """Answer an exception, if nobody has yet, and say whether that is the end of it."""
+        if isinstance(exc, _GONE):
+            sending.replace()
+            note_departure(sending.scope)
+            # Middleware further out counts on the exception.
+            return self.is_outermost
+        is_answered = bool(sending.held) and has_handler_for_everything(sending.scope.get("app"))
+        if is_answered or isinstance(exc, self._options.ignore) or not _is_to_be_answered(exc):
+            await sending.release()
+            return False
+        known = _cause_of_crash(exc) if sending.held else exc
+        error = self.registry.find(known)
+        if sending.started or (error is None and self._is_left_alone(exc, sending.scope)):
+            await sending.release()
+            return False
+        is_over = error is not None or (isinstance(exc, Exception) and not self._options.reraise)
+        answered = self._responder.respond(
+            known,
+            ServerError() if error is None else error,
+            sending.scope,
+            is_unexpected=error is None,
+            raised_again=not is_over,
+        )
+        await self._send(answered, sending)
+        return is_over
+
+    def _is_left_alone(self, exc: BaseException, scope: Scope) -> bool:
+        """Say whether what nobody expected is somebody else's to answer.
+
+        A user's handler for `Exception` runs in Starlette's outermost middleware, and so does its
+        debugger, which is for browsers.
+        """
+        application = self._application
+        if application is None or not self._is_inside or not isinstance(exc, Exception):
+            return False
+        if self._has_catch_all:
+            return True
+        return application.debug and "text/html" in Headers(scope=scope).get("accept", "")
+
+    async def _send(self, answered: Answer, sending: Sending) -> None:
+        response = answered.response
+        forward = sending.replace()
+
+        async def respond(scope: Scope, receive: Receive, send: Send) -> None:
+            del receive
+            messages = answer(response, scope, accepted=sending.accepted)
+            settle(sending.scope, {"headers": [], "status": response.status, **messages[0]})
+            await send_all(messages, send)
+
+        cors = self._cors_for(response, sending.scope)
+        call = through(cors, respond) if cors else respond
+        await call(sending.scope, sending.receive, forward)
+        await self._responder.notify(answered)
+
+    def _cors_for(self, response: ErrorResponse, scope: Scope) -> list[CORSMiddleware]:
+        """Find the CORS middleware that would have added to a success on its way to here."""
+        if scope["type"] != "http":
+            return []
+        cors = self._stack_cors() + self._known_cors.of_routes(scope)
+        return [] if cors and _has_passed_cors(response) else cors
+
+    def _stack_cors(self) -> list[CORSMiddleware]:
+        """Find the CORS middleware between here and the routes. Once it is built it stays."""
+        if self._own_cors is None:
+            application = None if self._is_inside else self._application
+            found = cors_of(self._below if application is None else application)
+            if application is None or application.middleware_stack is None:
+                return found
+            self._own_cors = found
+        return self._own_cors
+
+    def may_rewrite(self, headers: Headers, body: bytes | bytearray) -> bool:
+        """Say whether a response that begins so may have to be rewritten."""
+        if self._options.rewrite is None:
+            return may_be_foreign(headers, body)
+        # An event stream can stay open for hours; anything else is the user's to decide.
+        event_stream = headers.get("content-type", "").startswith("text/event-stream")
+        return len(body) <= LONGEST_BODY and not event_stream
+
+    async def rewrite(self, response: ForeignResponse, sending: Sending) -> bool:
+        """Send an answer in the place of a response, or say that it is to stay as it is."""
+        if not self._is_to_be_rewritten(response):
+            return False
+        await self._send_error(foreign_error(response, self.registry), sending)
+        return True
+
+    def _is_to_be_rewritten(self, response: ForeignResponse) -> bool:
+        if self._options.rewrite is None:
+            return response.is_foreign
+        try:
+            return self._options.rewrite(response)
+        except Exception:
+            logger.exception(
+                "The function given for `rewrite` failed; the response is decided on "
+                "as if there were none"
+            )
+            return response.is_foreign
+
+    async def substitute(self, status: int, detail: str | None, sending: Sending) -> None:
+        """Send an answer in the place of what the application has sent."""
+        await self._send_error(self.registry.error_for(status, detail), sending)
+
+    async def _send_error(self, error: AuthPIError, sending: Sending) -> None:
+        await self._send(self._responder.respond(None, error, sending.scope), sending)
+
+    def _prepare(self, scope: Scope) -> None:
+        """Find the application that this is around, or a part of, at the first connection.
+
+        Only by then are all of the user's own exception handlers known.
+        """
+        self._prepared = True
+        application: object = scope.get("app")
+        target: ExceptionMiddleware | None = None
+        is_inside = True
+        around = _boundaries(application)
+        if around and around[0] is not self:
+            self.is_outermost = False
+        for layer in layers(self._below):
+            if isinstance(layer, Boundary):
+                layer.is_outermost = False
+            if isinstance(layer, Starlette):
+                application, is_inside = layer, False
+                target = _exception_middleware(layer)
+                for boundary in _boundaries(layer):
+                    boundary.is_outermost = False
+                break
+            if isinstance(layer, ExceptionMiddleware):
+                target = layer
+                break
+        self._is_bare = application is None and not cors_of(self._below)
+        if isinstance(application, Starlette) and (target is not None or not is_inside):
+            self.adopt(application, is_inside=is_inside, is_outermost=self.is_outermost)
+            add_handlers(application, target or application, self._responder)
+            if target is not None:
+                settle_handlers(application, target)
+
+    def adopt(self, application: Starlette, *, is_inside: bool, is_outermost: bool = True) -> None:
+        """Say which application this is a part of, or around.
+
+        Args:
+            application: The application.
+            is_inside: Whether this is a part of it, below its outermost middleware.
+            is_outermost: Whether there is no other boundary further out.
+        """
+        self.is_outermost = is_outermost
+        self._prepared = True
+        self._application = application
+        self._is_bare = False
+        self._is_inside = is_inside
+        # It is built into the application's middleware, once.
+        self._has_catch_all = has_handler_for_everything(application)
+
+
+def _boundaries(application: object) -> list[Boundary]:
+    """Find the boundaries in an application's middleware, outermost first."""
+    stack = application.middleware_stack if isinstance(application, Starlette) else None
+    return [layer for layer in layers(stack) if isinstance(layer, Boundary)]
+
+
+def _exception_middleware(application: Starlette) -> ExceptionMiddleware | None:
+    """Find where the handlers of an application are, once it has its middleware."""
+    if application.middleware_stack is None:
+        # As the application does at its first request, which this is.
+        with suppress(Exception):
+            application.middleware_stack = application.build_middleware_stack()
+    found = (
+        layer
+        for layer in layers(application.middleware_stack)
+        if isinstance(layer, ExceptionMiddleware)
+    )
+    return next(found, None)
+
+
+def _cause_of_crash(exc: BaseException) -> BaseException:
+    """Find what a mounted application has raised after its plain 500.
+
+    Starlette can't handle it then, and raises an exception of its own in the place of it.
+    """
+    cause = exc.__cause__
+    if isinstance(exc, RuntimeError) and str(exc).startswith(_TOO_LATE) and cause is not None:
+        return cause
+    return exc
+
+
+_TOO_LATE: Final = "Caught handled exception, but response already started"
+
+
+def _is_to_be_answered(exc: BaseException) -> bool:
+    """Say whether something that is no `Exception` still leaves somebody who waits for an answer.
+
+    What ends the process does. A cancellation does not, unless it came out of something that the
+    application awaited while nobody cancelled the request.
+    """
+    return (isinstance(exc, Exception) and not is_group(exc)) or all(
+        isinstance(leaf, Exception | SystemExit | KeyboardInterrupt)
+        or (isinstance(leaf, asyncio.CancelledError) and not _is_cancelled())
+        for leaf in (leaves(exc) if is_group(exc) else (exc,))
+    )
+
+
+def _is_cancelled() -> bool:
+    """Say whether the request itself is cancelled. On another loop than asyncio's it has to be."""
+    try:
+        task = asyncio.current_task()
+    except RuntimeError:
+        return True
+    return task is None or task.cancelling() > 0
+
+
+def _has_passed_cors(response: ErrorResponse) -> bool:
+    headers = Headers(raw=list(response.headers))
+    varies = headers.get("vary", "").lower()
+    return "access-control-allow-origin" in headers or "origin" in varies

@@ -1,0 +1,309 @@
+"""What operators learn of an error: a record in the log, and a call of their hook.
+
+Neither can get in the way of the answer: what fails here is logged, as far as that is possible.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from functools import partial
+from inspect import isawaitable, iscoroutinefunction
+from threading import Lock
+from typing import Any, Final
+
+from starlette.concurrency import run_in_threadpool
+from starlette.types import Scope
+
+from authpi_errors._reference import reference_of
+from authpi_errors._rendering import ErrorResponse
+from authpi_errors._routing import Routes
+
+__all__ = ["ErrorRecord", "Hook", "Reporter", "is_async", "logger"]
+
+logger: Final = logging.getLogger("authpi_errors")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ErrorRecord:
+    """An error that was answered, as `on_error` gets it.
+
+    Attributes:
+        code: The value of `error` in the body.
+        status: The HTTP status.
+        method: The method of the request, at most 32 characters; `"WEBSOCKET"` for a WebSocket.
+        route: The template of the path, such as `"/users/{user_id}"`, with the prefixes of mounts
+            and routers; `None` where no route took the request. Never the path itself.
+        reference: The value of `reference` in the body, if it has one.
+        exception: What was raised; `None` where the application has sent an error response.
+        is_unexpected: Whether nobody expected the exception: it is a bug, and the client was told
+            nothing but `server_error`.
+        scope: The scope of the connection. It holds the client's headers and query: take care of
+            what you pass on.
+    """
+
+    code: str
+    status: int
+    method: str
+    route: str | None
+    reference: str | None
+    exception: BaseException | None = field(repr=False)
+    is_unexpected: bool
+    scope: Scope = field(repr=False)
+
+    @property
+    def exception_type(self) -> str | None:
+        """The name of the exception's type, with its module unless that is `builtins`."""
+        return None if self.exception is None else _type_name(self.exception)
+
+
+Hook = Callable[[ErrorRecord], object]
+"""A function for `on_error`, asynchronous or not."""
+
+
+class Reporter:
+    """Reports the errors of one application.
+
+    Args:
+        on_error: Called with the record of each error, once its response is out. One that is not
+            asynchronous runs in a worker thread, with the context of the request.
+        make_reference: Makes the reference of an error from the scope of its connection. Without
+            it, `reference_of` does.
+        interval: For how many seconds an unexpected exception that nobody else logs is logged in
+            one line, after it was logged with its traceback.
+        clock: Gives the time in seconds.
+    """
+
+    def __init__(
+        self,
+        *,
+        on_error: Hook | None = None,
+        make_reference: Callable[[Scope], str] | None = None,
+        interval: float = 60.0,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._on_error = on_error
+        self._is_async = is_async(on_error)
+        self._make_reference = make_reference
+        self._routes = Routes()
+        self._storms = _Storms(interval, clock)
+
+    def is_listening(self, status: int) -> bool:
+        """Say whether anybody wants to know of an error with this status."""
+        level = logging.ERROR if status >= 500 else logging.INFO
+        return self._on_error is not None or logger.isEnabledFor(level)
+
+    def reference(self, scope: Scope) -> str:
+        """Give the reference of an error, which the user's function may make."""
+        return self._users_reference(scope) or reference_of(scope)
+
+    def _users_reference(self, scope: Scope) -> str | None:
+        if self._make_reference is None:
+            return None
+        try:
+            reference: object = self._make_reference(scope)
+        except Exception as exc:
+            self.log_failure("make_reference", exc)
+            return None
+        if isinstance(reference, str) and reference.strip() and reference.isprintable():
+            return str.__str__(reference)
+        message = (
+            "The function given for `%(option)s` has to give a text that can be printed, and gave "
+            "another %(given)s: another reference takes its place"
+        )
+        given = _clean(type(reference).__qualname__)
+        _emit(logging.WARNING, message, {"option": "make_reference", "given": given})
+        return None
+
+    def report(
+        self,
+        response: ErrorResponse,
+        scope: Scope,
+        exc: BaseException | None,
+        *,
+        is_unexpected: bool,
+        raised_again: bool,
+    ) -> ErrorRecord | None:
+        """Log an error: above 499 as an error, else as information. Call it once for each.
+
+        Args:
+            response: The answer.
+            scope: The scope of the connection, after routing.
+            exc: What was raised, if anything was.
+            is_unexpected: Whether nobody expected that.
+            raised_again: Whether it will be raised again, so that the server logs its traceback.
+
+        Returns:
+            The record for `notify`; `None` if there is no hook.
+        """
+        level = _level(response.status)
+        is_logged = logger.isEnabledFor(level)
+        if not is_logged and self._on_error is None:
+            return None
+        method, route = _method(scope), self._routes.template(scope)
+        if is_logged:
+            attributes = {
+                "code": _clean(response.code),
+                "status": response.status,
+                "method": _clean(method),
+                "route": _clean(route),
+                "reference": _clean(response.reference),
+                "exception_type": None if exc is None else _clean(_type_name(exc)),
+            }
+            traceback_of = exc if is_unexpected and not raised_again else None
+            self._log(level, _sentence(attributes), attributes, traceback_of)
+        if self._on_error is None:
+            return None
+        code, status, reference = response.code, response.status, response.reference
+        return ErrorRecord(code, status, method, route, reference, exc, is_unexpected, scope)
+
+    def _log(
+        self, level: int, message: str, attributes: dict[str, Any], exc: BaseException | None
+    ) -> None:
+        """Log a message, and the traceback of an exception unless that is one of many."""
+        if exc is not None:
+            file, line = _place(exc)
+            count = self._storms.count((attributes["exception_type"], file, line))
+            if count > 0:
+                exc, message = None, message + _AGAIN
+                attributes.update(place=f"{_clean(file)}:{line}", count=count)
+        _emit(level, message, attributes, exc)
+
+    async def notify(self, record: ErrorRecord) -> None:
+        """Call the user's hook. What it raises is logged, and changes nothing."""
+        if self._on_error is None:
+            return
+        try:
+            if self._is_async:
+                result = self._on_error(record)
+            else:
+                result = await run_in_threadpool(self._on_error, record)
+            if isawaitable(result):
+                await result
+        except Exception as exc:
+            self.log_failure("on_error", exc)
+
+    def log_failure(self, option: str, exc: Exception) -> None:
+        """Log what a function of the user's has raised: the traceback too, if it is the first.
+
+        Args:
+            option: The name of the option that the function was given for.
+            exc: What it has raised.
+        """
+        message = "The function given for `%(option)s` failed: %(exception_type)s"
+        attributes = {"option": option, "exception_type": _clean(_type_name(exc))}
+        self._log(logging.ERROR, message, attributes, exc)
+
+
+def is_async(function: object) -> bool:
+    """Say whether calling `function` gives a coroutine, as far as one can tell beforehand."""
+    while isinstance(function, partial):
+        function = function.func
+    return iscoroutinefunction(function) or iscoroutinefunction(type(function).__call__)
+
+
+def _level(status: int) -> int:
+    return logging.ERROR if status >= 500 else logging.INFO
+
+
+def _method(scope: Scope) -> str:
+    # The client's, who can make it as long as a server allows. RFC 9110, 16.1: none is so long.
+    return "WEBSOCKET" if scope["type"] == "websocket" else str(scope.get("method", ""))[:32]
+
+
+def _type_name(exc: BaseException) -> str:
+    cls = type(exc)
+    name = cls.__qualname__
+    return name if cls.__module__ == "builtins" else f"{cls.__module__}.{name}"
+
+
+def _sentence(attributes: dict[str, Any]) -> str:
+    """Say what was answered, as far as it is known; `logging` puts in the values."""
+    message = "Answered %(method)s"
+    if attributes["route"] is not None:
+        message += " %(route)s"
+    message += " with %(status)d %(code)s"
+    if attributes["reference"] is not None:
+        message += ", reference %(reference)s"
+    if attributes["exception_type"] is not None:
+        message += ": %(exception_type)s"
+    return message
+
+
+# Takes the place of a traceback.
+_AGAIN: Final = " at %(place)s, again: %(count)d without a traceback"
+
+
+def _emit(
+    level: int, message: str, attributes: dict[str, Any], exc: BaseException | None = None
+) -> None:
+    """Log a record. What filters and handlers of the user's raise does not reach the client."""
+    exc_info = None if exc is None else (type(exc), exc, exc.__traceback__)
+    with suppress(Exception):
+        record = logger.makeRecord(
+            logger.name, level, __file__, 0, message, (attributes,), exc_info
+        )
+        # A factory of the user's may have set one of these already: `extra` would refuse that.
+        record.__dict__.update(attributes)
+        logger.handle(record)
+
+
+def _clean(text: str | None) -> str | None:
+    """Escape what could break a line of a log, or hide a part of it."""
+    if text is None or text.isprintable():
+        return text
+    return text.encode("unicode_escape").decode("ascii")
+
+
+class _Storms:
+    """Counts exceptions of a kind: its type, and the line that raised it.
+
+    Args:
+        interval: For how many seconds a kind is remembered, from its first exception on.
+        clock: Gives the time in seconds.
+    """
+
+    def __init__(self, interval: float, clock: Callable[[], float]) -> None:
+        self._interval = interval
+        self._clock = clock
+        self._lock = Lock()
+        # When each was first seen, and how often: from the one that is to be forgotten first.
+        self._seen: dict[_Kind, tuple[float, int]] = {}
+
+    def count(self, kind: _Kind) -> int:
+        """Say how many of that kind, or of too many kinds, have come before."""
+        with self._lock:
+            now = self._clock()
+            self._forget(now - self._interval)
+            if kind not in self._seen and len(self._seen) >= _MOST_KINDS:
+                kind = _OTHERS
+            since, count = self._seen.get(kind, (now, 0))
+            self._seen[kind] = since, count + 1
+            return count
+
+    def _forget(self, before: float) -> None:
+        while self._seen:
+            oldest = next(iter(self._seen))
+            if self._seen[oldest][0] > before:
+                return
+            del self._seen[oldest]
+
+
+_Kind = tuple[str, str, int]
+
+# Code that is made while a program runs has places without end.
+_MOST_KINDS: Final = 256
+_OTHERS: Final[_Kind] = ("", "", 0)
+
+
+def _place(exc: BaseException) -> tuple[str, int]:
+    """Give the file and the line that raised an exception."""
+    traceback = exc.__traceback__
+    if traceback is None:
+        return "", 0
+    while traceback.tb_next is not None:
+        traceback = traceback.tb_next
+    return traceback.tb_frame.f_code.co_filename, traceback.tb_lineno

@@ -1,0 +1,140 @@
+"""An error becomes a response, and operators learn of it.
+
+Handlers and boundaries of one application share a `Responder`, so that what it has learnt is learnt
+once: templates, routes, and which exceptions come in storms.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from contextlib import suppress
+from typing import NamedTuple
+
+from starlette.types import Scope
+
+from authpi_errors._challenges import has_credentials
+from authpi_errors._content_type import unreadable_body
+from authpi_errors._exceptions import AuthPIError
+from authpi_errors._options import Options
+from authpi_errors._registry import ErrorRegistry
+from authpi_errors._rendering import Asked, ErrorResponse
+from authpi_errors._reporting import ErrorRecord, Reporter, logger
+from authpi_errors._routing import allowed_methods
+from authpi_errors._templates import Messages, Templates
+from authpi_errors._validation import InvalidInputError
+
+__all__ = ["Answer", "Responder"]
+
+
+class Answer(NamedTuple):
+    """What is sent, and what is to be told of it when it is out.
+
+    Attributes:
+        response: The response.
+        record: What `on_error` gets; `None` if there is no such hook.
+    """
+
+    response: ErrorResponse
+    record: ErrorRecord | None = None
+
+
+class Responder:
+    """Responds to errors, as the options of an application say.
+
+    Args:
+        options: The options.
+    """
+
+    def __init__(self, options: Options) -> None:
+        self.options = options
+        self.registry = ErrorRegistry() if options.registry is None else options.registry
+        self._templates = Templates(self.registry)
+        self._reporter = Reporter(on_error=options.on_error, make_reference=options.make_reference)
+        self._always_refers = options.always_refer
+
+    def plain(self, exc: BaseException, scope: Scope) -> Messages | None:
+        """Answer an HTTP request that ends in an exception of which there is little to say.
+
+        That is the shortest way, and most errors take it: there is no reference, and nobody to be
+        told.
+
+        Args:
+            exc: What was raised.
+            scope: The scope of the request.
+
+        Returns:
+            The messages of the answer; `None` if there is more to be done.
+        """
+        if self._always_refers or scope["method"] == "HEAD" or self._reporter.is_listening(400):
+            return None
+        return None if isinstance(exc, self.options.ignore) else self._templates.plain(exc)
+
+    def respond(
+        self,
+        exc: BaseException | None,
+        error: AuthPIError,
+        scope: Scope,
+        *,
+        is_unexpected: bool = False,
+        raised_again: bool = False,
+    ) -> Answer:
+        """Render an answer, and log it.
+
+        Args:
+            exc: The exception that is answered, if it is one.
+            error: The error that it means.
+            scope: The connection's scope.
+            is_unexpected: Whether nobody expected the exception.
+            raised_again: Whether the server will see and log the exception itself.
+        """
+        if isinstance(error, InvalidInputError):
+            error = unreadable_body(error.records, scope) or error
+        asked = _Request(scope, self._reporter, self._always_refers)
+        response = self._templates.render(error, asked)
+        if response.dropped:
+            logger.warning("Left out of %s: %s", response.code, ", ".join(response.dropped))
+        if exc is not None and response.reference is not None:
+            with suppress(Exception):
+                exc.add_note(f"reference: {response.reference}")
+        record = self._reporter.report(
+            response, scope, exc, is_unexpected=is_unexpected, raised_again=raised_again
+        )
+        return Answer(response, record)
+
+    async def notify(self, answer: Answer) -> None:
+        """Tell the user's hook of an error, now that the response is out."""
+        if answer.record is not None:
+            await self._reporter.notify(answer.record)
+
+
+class _Request(Asked):
+    """The request of a scope.
+
+    Args:
+        scope: The scope.
+        reporter: Makes references.
+        always_refers: Whether each error is to have one.
+    """
+
+    __slots__ = ("_always_refers", "_reporter", "_scope")
+
+    def __init__(self, scope: Scope, reporter: Reporter, always_refers: bool) -> None:
+        self._scope = scope
+        self._reporter = reporter
+        self._always_refers = always_refers
+
+    @property
+    def method(self) -> str:
+        method: str = self._scope.get("method", "GET")
+        return method
+
+    def has_credentials(self) -> bool:
+        return has_credentials(self._scope)
+
+    def allowed_methods(self) -> Iterable[str]:
+        return allowed_methods(self._scope)
+
+    def reference(self, status: int) -> str | None:
+        if status < 500 and not self._always_refers:
+            return None
+        return self._reporter.reference(self._scope)

@@ -1,0 +1,363 @@
+"""Asks a service: over HTTP, or an ASGI application in this process.
+
+What it answers leaves this module without the given credentials: see `Mask`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import binascii
+import html
+import json
+import re
+import socket
+import ssl
+from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager
+from dataclasses import dataclass, replace
+from http.cookiejar import CookieJar, DefaultCookiePolicy
+from typing import Any, Final, cast
+from urllib.parse import quote
+
+import httpx2
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from authpi_errors._probing import Credentials, Probe
+from authpi_errors.compliance import Response
+
+__all__ = ["IN_PROCESS", "Mask", "Service", "UnreachableError", "explain", "serving"]
+
+IN_PROCESS: Final = "http://localhost"
+"""The address of an application in this process."""
+
+# No error, and hardly a document, is longer.
+_MOST_BYTES: Final = 2**24
+
+# Characters. What is shorter stands in other words by chance.
+_LONG_ENOUGH: Final = 8
+_ALWAYS_SECRET: Final = frozenset({"authorization", "proxy-authorization"})
+
+
+class UnreachableError(Exception):
+    """There is no service to check; the one sentence says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Mask:
+    """Puts asterisks over what is secret, in the forms that a service may give it back in.
+
+    Attributes:
+        pattern: What is secret.
+    """
+
+    pattern: re.Pattern[bytes]
+
+    @classmethod
+    def of(cls, headers: Sequence[tuple[str, str]]) -> Mask:
+        """Make one for the values of headers: each as a whole, and what it consists of.
+
+        Short ones are no secrets, but for those that authenticate: they may be in any text.
+        """
+        secrets = {
+            form
+            for name, value in headers
+            for part in _parts(value)
+            if len(part) >= (1 if name.lower() in _ALWAYS_SECRET else _LONG_ENOUGH)
+            for form in _forms(part)
+        }
+        longest_first = sorted(secrets, key=lambda secret: (-len(secret), secret))
+        # Without an alternative it is what never matches.
+        return cls(re.compile(b"|".join(map(_word, longest_first)) or b"(?!)"))
+
+    def bytes(self, content: bytes) -> bytes:
+        """Give as many bytes as there were: JSON stays JSON."""
+        return self.pattern.sub(lambda match: b"*" * len(match[0]), content)
+
+    def text(self, text: str) -> str:
+        """Mask a text."""
+        return self.bytes(text.encode(errors="surrogateescape")).decode(errors="surrogateescape")
+
+
+def _parts(value: str) -> Iterator[str]:
+    """Give a header's value, and what is secret in it by itself: a token, a password, cookies."""
+    yield value
+    scheme, _, rest = value.partition(" ")
+    yield rest.strip()
+    for cookie in value.split(";"):
+        yield cookie.partition("=")[2].strip()
+    if scheme.lower() == "basic":
+        try:
+            pair = base64.b64decode(rest).decode()
+        except (binascii.Error, UnicodeDecodeError):
+            return
+        yield from (pair, pair.partition(":")[2])
+
+
+def _forms(secret: str) -> Iterator[bytes]:
+    in_json = json.dumps(secret)[1:-1]
+    in_utf_8 = json.dumps(secret, ensure_ascii=False)[1:-1]
+    escaped = in_json.replace("/", r"\/")
+    forms = (secret, in_json, in_utf_8, escaped, quote(secret), quote(secret, safe=""))
+    yield from (form.encode() for form in (*forms, html.escape(secret)))
+
+
+def _word(secret: bytes) -> bytes:
+    literal = re.escape(secret)
+    return literal if len(secret) >= _LONG_ENOUGH else rb"(?<![\w])" + literal + rb"(?![\w])"
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """A service to ask.
+
+    Attributes:
+        client: What sends the requests.
+        headers: The headers that were given, credentials among them.
+        timeout: The seconds that a whole answer may take.
+        mask: What hides the headers' values in the answers.
+    """
+
+    client: httpx2.AsyncClient
+    headers: Sequence[tuple[str, str]]
+    timeout: float
+    mask: Mask
+
+    async def ask(self, base: str, probe: Probe) -> Response:
+        """Make a probe's request. Redirects are not followed, and of a success no body is read.
+
+        Raises:
+            UnreachableError: There is no answer in time, or not a whole one.
+        """
+        given = [
+            (name, value)
+            for name, value in self.headers
+            if (probe.credentials is Credentials.GIVEN or name.lower() == "host")
+            and name.lower() not in map(str.lower, probe.headers)
+        ]
+        request = self._request(
+            probe.method, base + probe.target, [*given, *probe.headers.items()], probe.body
+        )
+        response = await self._exchange(request, first_status_read=400)
+        return replace(response, has_credentials=_has_credentials(probe, given))
+
+    async def fetch(self, url: str, *, has_credentials: bool) -> Response:
+        """Get a document, with its body.
+
+        Raises:
+            UnreachableError: As for `ask`.
+        """
+        request = self._request("GET", url, self.headers if has_credentials else ())
+        return await self._exchange(request, first_status_read=200)
+
+    def _request(
+        self, method: str, url: str, headers: Sequence[tuple[str, str]], body: bytes = b""
+    ) -> httpx2.Request:
+        try:
+            return self.client.build_request(method, url, headers=headers, content=body or None)
+        except httpx2.InvalidURL:
+            raise UnreachableError("The URL is not valid.") from None
+
+    async def _exchange(self, request: httpx2.Request, *, first_status_read: int) -> Response:
+        try:
+            async with asyncio.timeout(self.timeout):
+                response, content = await self._receive(request, first_status_read)
+        except Exception as exc:
+            # The text of an exception may quote the request.
+            raise UnreachableError(explain(exc, request.url, self.timeout)) from None
+        headers = [(name, self.mask.text(value)) for name, value in response.headers.multi_items()]
+        return Response(response.status_code, headers, self.mask.bytes(content), request.method)
+
+    async def _receive(
+        self, request: httpx2.Request, first_status_read: int
+    ) -> tuple[httpx2.Response, bytes]:
+        response = await self.client.send(request, stream=True)
+        async with aclosing(response):
+            is_read = response.status_code >= first_status_read
+            return response, await _content(response) if is_read else b""
+
+
+async def _content(response: httpx2.Response) -> bytes:
+    content = bytearray()
+    async for chunk in response.aiter_bytes():
+        content += chunk
+        if len(content) > _MOST_BYTES:
+            raise _TooLongError
+    return bytes(content)
+
+
+def _has_credentials(probe: Probe, given: Sequence[tuple[str, str]]) -> bool | None:
+    """Say whether a request has credentials, as far as that can be told."""
+    if probe.credentials is not Credentials.GIVEN:
+        return probe.credentials is Credentials.INVALID
+    names = {name.lower() for name, _ in given}
+    return True if names & {"authorization", "cookie"} else None if names else False
+
+
+class _TooLongError(Exception):
+    """An answer has too many bytes."""
+
+
+def explain(exc: BaseException, url: httpx2.URL, timeout: float) -> str:
+    """Say in one sentence why there is no answer."""
+    causes = tuple(_causes(exc))
+    origin = f"{url.scheme}://{url.netloc.decode()}"
+    for types, sentence in _REASONS:
+        for cause in causes:
+            if isinstance(cause, types):
+                reason = getattr(cause, "verify_message", "")
+                return sentence.format(origin=origin, host=url.host, timeout=timeout, reason=reason)
+    return f"{origin} can't be asked: {type(exc).__name__}."
+
+
+_REASONS: Final[tuple[tuple[tuple[type[BaseException], ...], str], ...]] = (
+    ((socket.gaierror,), "The name {host} leads nowhere: check its spelling, or the network."),
+    (
+        (ssl.SSLCertVerificationError,),
+        "The certificate of {origin} is not valid: {reason}. SSL_CERT_FILE names what to trust.",
+    ),
+    ((ssl.SSLError,), "{origin} doesn't speak TLS: perhaps its address begins with http://."),
+    ((ConnectionRefusedError,), "Nothing listens at {origin}: is the service running there?"),
+    (
+        (TimeoutError, httpx2.TimeoutException),
+        "{origin} gave no whole answer within {timeout:g} seconds: --timeout allows more.",
+    ),
+    ((_TooLongError,), f"{{origin}} sent more than {_MOST_BYTES >> 20} MiB, and went on."),
+    (
+        (httpx2.ProtocolError, httpx2.DecodingError, httpx2.ReadError, httpx2.WriteError),
+        "{origin} gave no whole HTTP answer: does something else than HTTP listen there?",
+    ),
+    ((OSError,), "{origin} can't be reached: check the host, the port and the network."),
+)
+
+
+def _causes(exc: BaseException) -> Iterator[BaseException]:
+    """Give an exception and all that led to it: a client tries several addresses of one host."""
+    yield exc
+    if isinstance(exc, BaseExceptionGroup):
+        for member in cast("BaseExceptionGroup[BaseException]", exc).exceptions:
+            yield from _causes(member)
+    cause = exc.__cause__ or exc.__context__
+    if cause is not None:
+        yield from _causes(cause)
+
+
+@asynccontextmanager
+async def serving(
+    app: ASGIApp | None, headers: Sequence[tuple[str, str]], seconds: float
+) -> AsyncGenerator[Service]:
+    """Give a service to ask: an application in this process, or what the network has.
+
+    Raises:
+        UnreachableError: The application doesn't start.
+    """
+    async with AsyncExitStack() as stack:
+        transport = None
+        if app is not None:
+            state = await stack.enter_async_context(_lifespan(app))
+            transport = httpx2.ASGITransport(_InProcess(app, state), raise_app_exceptions=False)
+        client = httpx2.AsyncClient(
+            transport=transport,
+            timeout=seconds,
+            headers={"Accept": "application/json", "Accept-Encoding": "identity"},
+            # What one answer sets is not sent with the next request.
+            cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
+            # A connection that the service is about to close would look like an answer cut short.
+            limits=httpx2.Limits(max_keepalive_connections=0),
+        )
+        await stack.enter_async_context(client)
+        yield Service(client, headers, seconds, Mask.of(headers))
+
+
+class _InProcess:
+    """Does for an application what a server does and `ASGITransport` doesn't."""
+
+    def __init__(self, app: ASGIApp, state: Mapping[str, Any]) -> None:
+        self._app = app
+        self._state = state
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        is_complete = False
+
+        async def send_some(message: Message) -> None:
+            nonlocal is_complete
+            await send(_framed(message))
+            is_complete = message["type"] == _BODY and not message.get("more_body", False)
+            if _is_stream(message):
+                # What ASGI says of a client that has left: nobody waits for the end of a stream.
+                raise OSError("The client has left.")
+
+        asgi = {"version": "3.0", "spec_version": "2.4"}
+        try:
+            await self._app({**scope, "asgi": asgi, "state": dict(self._state)}, receive, send_some)
+        except SystemExit as exc:
+            raise RuntimeError("The application wants to exit.") from exc
+        if not is_complete:
+            raise RuntimeError("The application ended before its response did.")
+
+
+_BODY: Final = "http.response.body"
+
+
+def _is_stream(message: Message) -> bool:
+    """Say whether a success begins that doesn't say how long it is."""
+    return _is_unframed(message) and message["status"] < 400
+
+
+def _is_unframed(message: Message) -> bool:
+    if message["type"] != "http.response.start":
+        return False
+    return not any(name.lower() == b"content-length" for name, _ in message.get("headers", ()))
+
+
+def _framed(message: Message) -> Message:
+    """Say as a server does how a body ends that hasn't said how long it is (RFC 9112, 6.1)."""
+    if not _is_unframed(message):
+        return message
+    headers = [*message.get("headers", ()), (b"transfer-encoding", b"chunked")]
+    return {**message, "headers": headers}
+
+
+@asynccontextmanager
+async def _lifespan(app: ASGIApp) -> AsyncGenerator[Mapping[str, Any]]:
+    """Start an application, give its state, and shut it down. One without a lifespan is fine.
+
+    Raises:
+        UnreachableError: The application says that it can't start.
+    """
+    state: dict[str, Any] = {}
+    started, stopping = asyncio.Event(), asyncio.Event()
+    events = iter(["lifespan.startup", "lifespan.shutdown"])
+    failures: list[str] = []
+
+    async def receive() -> Message:
+        event = next(events)
+        if event == "lifespan.shutdown":
+            await stopping.wait()
+        return {"type": event}
+
+    async def send(message: Message) -> None:
+        if message["type"] == "lifespan.startup.failed":
+            # Starlette sends a traceback, whose last line says what happened.
+            failures.append(message.get("message", "").strip().rpartition("\n")[2])
+        started.set()
+
+    async def live() -> None:
+        asgi = {"version": "3.0", "spec_version": "2.0"}
+        try:
+            await app({"type": "lifespan", "asgi": asgi, "state": state}, receive, send)
+        except SystemExit:
+            failures.append("it exits")
+
+    task = asyncio.create_task(live())
+    task.add_done_callback(lambda _: started.set())
+    await started.wait()
+    try:
+        if failures:
+            raise UnreachableError(
+                f"The application doesn't start: {failures[0] or 'no reason given'}."
+            )
+        yield state
+    finally:
+        stopping.set()
+        await asyncio.gather(task, return_exceptions=True)

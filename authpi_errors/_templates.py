@@ -1,0 +1,322 @@
+"""What is the same for every error of a kind, rendered once.
+
+Most errors have a description, and perhaps a reference, a delay or an entity tag: these are put
+between what a template has. The result is the same, to the byte, as careful rendering gives; an
+error that holds more than that, or something odd, is left to it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from http import HTTPStatus
+from typing import Any, Final, NamedTuple
+
+import orjson
+from starlette.exceptions import HTTPException, WebSocketException
+from starlette.types import Message
+
+from authpi_errors import _headers
+from authpi_errors._exceptions import (
+    AuthPIError,
+    ErrorOptions,
+    FieldError,
+    PreconditionFailedError,
+    error_with,
+)
+from authpi_errors._headers import Header
+from authpi_errors._http_exceptions import description_of
+from authpi_errors._registry import ErrorRegistry
+from authpi_errors._rendering import MOST_ITEMS, NOBODY, Asked, ErrorResponse, render
+from authpi_errors._validation import is_list, is_request_validation_error
+from authpi_errors.codes import ErrorCode
+
+__all__ = ["Messages", "Templates"]
+
+Messages = tuple[Message, Message]
+"""The start and the body of a response."""
+
+_JSON: Final = (b"content-type", b"application/json")
+# What a template's headers leave to the error.
+_FILLED: Final = frozenset((b"content-type", b"content-length", b"retry-after"))
+_FILLABLE: Final = frozenset(
+    ("code", "description", "fields", "records", "reference", "retry_after")
+)
+# Applications can make classes and codes without end.
+_MOST: Final = 1024
+_STATUS_TYPES: Final = (int, HTTPStatus)
+_SAY_IT_THEMSELVES: Final = (AuthPIError, HTTPException, WebSocketException)
+
+
+def _says_itself(cls: type) -> bool:
+    return cls in _SAY_IT_THEMSELVES or is_request_validation_error(cls)
+
+
+class Templates:
+    """The templates of an application.
+
+    Args:
+        registry: What codes mean.
+    """
+
+    def __init__(self, registry: ErrorRegistry) -> None:
+        self._registry = registry
+        self._plain: dict[type, Callable[[Any], Messages | None] | None] = {}
+        # By the identity of a code, which is kept so that nothing else takes it.
+        self._filled: dict[tuple[type, int], tuple[ErrorCode, _Template | None]] = {}
+
+    def plain(self, exc: BaseException) -> Messages | None:
+        """Answer an exception that says nothing but which error it is, and perhaps a text.
+
+        Args:
+            exc: What was raised.
+
+        Returns:
+            The start and the body of the answer to a request, of any method but HEAD, made anew for
+            it; `None` if there is more to it, if nobody expected the exception, or if it is the
+            server's error, which has a reference. This method does not raise.
+        """
+        cls = type(exc)
+        try:
+            if cls not in self._plain:
+                _keep(self._plain, cls, self._plain_answer(cls))
+            answer = self._plain[cls]
+            return None if answer is None else answer(exc)
+        except Exception:
+            # Careful rendering finds out what is wrong, and leaves it out.
+            return None
+
+    def _plain_answer(self, cls: type) -> Callable[[Any], Messages | None] | None:
+        if self._registry.is_mapped(cls):
+            return None
+        decides = next(filter(_says_itself, cls.__mro__), None)
+        if decides is HTTPException:
+            return self._http_answer()
+        template = (
+            self._template(cls, cls.code)
+            if decides is AuthPIError and issubclass(cls, AuthPIError)
+            else None
+        )
+        if template is None or template.code.status >= 500:
+            return None
+        return template.plain
+
+    def _http_answer(self) -> Callable[[HTTPException], Messages | None]:
+        """Give what answers an `HTTPException` that has a status and a text."""
+        by_status: dict[int, _Template | None] = {}
+
+        def answer(exc: HTTPException) -> Messages | None:
+            status = exc.status_code
+            if type(status) not in _STATUS_TYPES or not 400 <= status < 500:
+                return None
+            if status not in by_status:
+                by_status[status] = self._template_of_status(status)
+            template = by_status[status]
+            if template is None or exc.headers is not None or type(exc.detail) is not str:
+                return None
+            return template.with_text(description_of(exc.detail, status))
+
+        return answer
+
+    def _template_of_status(self, status: int) -> _Template | None:
+        error = error_with(self._registry.code_for(status))
+        return self._template(type(error), error.code)
+
+    def render(self, error: AuthPIError, asked: Asked) -> ErrorResponse:
+        """Render an error: as `render` does, and with the same result.
+
+        Args:
+            error: The error, whatever has been put into it.
+            asked: The request that is answered.
+
+        Returns:
+            The response. This method does not raise.
+        """
+        return self._fill(error, asked) or render(error, self._registry, asked)
+
+    def _fill(self, error: AuthPIError, asked: Asked) -> ErrorResponse | None:
+        try:
+            cls, code = type(error), error.code
+            key = cls, id(code)
+            if key not in self._filled:
+                _keep(self._filled, key, (code, self._template(cls, code)))
+            template = self._filled[key][1]
+            return None if template is None else template.fill(vars(error), asked)
+        except Exception:
+            return None
+
+    def _template(self, cls: type[AuthPIError], code: ErrorCode) -> _Template | None:
+        """Make a template, unless the class puts more into an answer than that can have."""
+        has_tag = cls.header_fields is PreconditionFailedError.header_fields
+        is_plain = (
+            (has_tag or cls.header_fields is AuthPIError.header_fields)
+            and cls.challenge is AuthPIError.challenge
+            and cls.__getattribute__ is AuthPIError.__getattribute__
+            and getattr(cls, "current_etag", None) is None
+            and all(getattr(cls, name) is getattr(AuthPIError, name) for name in _OPTIONS)
+        )
+        bare = AuthPIError()
+        bare.code = code if code is not cls.code else self._registry.code_of(cls.__new__(cls))
+        status = bare.code.status
+        # What a 401 or 405 says hangs on the request; the body of a 412 alone has the entity tag.
+        if not is_plain or status in (401, 405) or (has_tag and status != 412):
+            return None
+        return _Template(bare.code, render(bare, self._registry, NOBODY), has_tag=has_tag)
+
+
+_OPTIONS: Final = ("description", *(name for name in ErrorOptions.__annotations__))
+
+
+class _Filled(NamedTuple):
+    """What is not the same for every error of a code."""
+
+    body: bytes
+    headers: tuple[Header, ...]
+    reference: str | None
+
+
+class _Template:
+    """What is the same for every error of a code.
+
+    Args:
+        code: The code.
+        response: An answer without anything of its own.
+        has_tag: Whether the errors can have a `current_etag`.
+    """
+
+    def __init__(self, code: ErrorCode, response: ErrorResponse, *, has_tag: bool) -> None:
+        self.code = code
+        self._status = code.status
+        # Copies: what orjson gives keeps some 4 KiB for as long as it lives.
+        self._body = bytes(memoryview(response.body))
+        self._head = b'{"error":' + orjson.dumps(code.value) + b',"error_description":'
+        self._description = bytes(memoryview(orjson.dumps(code.description)))
+        self._tail = self._body[len(self._head) + len(self._description) :]
+        # After the type and the length.
+        self._headers = response.headers[2:]
+        self._all_headers = response.headers
+        self._start = {"type": "http.response.start", "status": code.status}
+        self._varying_headers = tuple(f for f in response.headers if f[0] not in _FILLED)
+        self._is_retryable = code.is_retryable()
+        self._has_tag = has_tag
+        self._fillable = _FILLABLE | {"current_etag"} if has_tag else _FILLABLE
+
+    def plain(self, error: AuthPIError) -> Messages | None:
+        """Answer an error that has no reference."""
+        given = vars(error)
+        if not given:
+            return self._bare()
+        if len(given) == 1 and "description" in given:
+            return self.with_text(given["description"])
+        filled = None if "code" in given else self._fill(given, NOBODY)
+        return filled and self._messages(filled.body, filled.headers)
+
+    def with_text(self, description: str | None) -> Messages | None:
+        """Answer an error that has a description, or not even that."""
+        if description is None:
+            return self._bare()
+        return self._messages(self._head + _text(description) + self._tail)
+
+    def _bare(self) -> Messages:
+        # A list of their own: middleware outside appends to it.
+        start: Message = {**self._start, "headers": [*self._all_headers]}
+        return start, {"type": "http.response.body", "body": self._body}
+
+    def _messages(self, body: bytes, headers: Iterable[Header] | None = None) -> Messages:
+        length = (b"content-length", b"%d" % len(body))
+        all_headers = [_JSON, length, *(self._headers if headers is None else headers)]
+        start: Message = {**self._start, "headers": all_headers}
+        return start, {"type": "http.response.body", "body": body}
+
+    def fill(self, given: Mapping[str, Any], asked: Asked) -> ErrorResponse | None:
+        """Answer an error of which these attributes are set; `None` if one is odd."""
+        filled = self._fill(given, asked)
+        if filled is None:
+            return None
+        body, headers, reference = filled
+        length = (b"content-length", b"%d" % len(body))
+        return ErrorResponse(
+            self._status, (_JSON, length, *headers), body, self.code.value, reference
+        )
+
+    def _fill(self, given: Mapping[str, Any], asked: Asked) -> _Filled | None:
+        code = self.code
+        if not given.keys() <= self._fillable:
+            return None
+        description: str | None = given.get("description")
+        reference: str | None = given.get("reference")
+        retry_after: int | None = given.get("retry_after")
+        if retry_after is None:
+            retry_after = code.retry_after
+        fields: object = given.get("fields")
+        tag: str | None = given.get("current_etag")
+        headers = self._varying_headers
+        body = b',"retryable":false'
+        if self._is_retryable or retry_after is not None:
+            body = b',"retryable":true'
+        if retry_after is not None:
+            digits = _digits(retry_after)
+            body += b',"retry_after":' + digits
+            headers = ((b"retry-after", digits), *headers)
+        if fields is not None and fields != ():
+            body += b',"fields":' + _fields(fields)
+        if tag is not None:
+            encoded = _tag(tag)
+            headers = ((b"etag", encoded), *headers)
+            encoded = orjson.dumps(tag)
+            body += b',"current_etag":' + encoded + b',"currentETag":' + encoded
+        head = self._head + (self._description if description is None else _text(description))
+        if reference is None:
+            # Asked for once: what is odd has been found by now.
+            reference = asked.reference(code.status)
+        if reference is not None:
+            head += b',"reference":' + _text(reference)
+        return _Filled(head + body + b"}", headers, reference)
+
+
+class _OddError(Exception):
+    """Something that careful rendering has to look at."""
+
+
+def _text(text: object) -> bytes:
+    if type(text) is not str or not text or text.isspace():
+        raise _OddError
+    return orjson.dumps(text)
+
+
+def _fields(fields: object) -> bytes:
+    if (
+        not is_list(fields)
+        # What a subclass says that it holds, orjson does not ask.
+        or type(fields) not in (list, tuple)
+        or not 0 < len(fields) <= MOST_ITEMS
+        or not all(map(_is_plain_field, fields))
+    ):
+        raise _OddError
+    return orjson.dumps(fields)
+
+
+def _is_plain_field(item: object) -> bool:
+    return (
+        type(item) is FieldError
+        and type(item.field) is str
+        and type(item.code) is str
+        and type(item.message) is str
+    )
+
+
+def _tag(tag: object) -> bytes:
+    if type(tag) is not str or _headers.entity_tag(tag) != tag:
+        raise _OddError
+    return tag.encode("latin-1")
+
+
+def _digits(delay: object) -> bytes:
+    if type(delay) is not int or not 0 <= delay < 2**31:
+        raise _OddError
+    return b"%d" % delay
+
+
+def _keep(cache: dict[Any, Any], key: object, value: object) -> None:
+    if len(cache) >= _MOST:
+        cache.clear()
+    cache[key] = value

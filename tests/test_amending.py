@@ -1,0 +1,367 @@
+"""FastAPI's documents: what is really sent, and all that the user has written."""
+
+import copy
+import json
+from collections.abc import Callable
+
+import pytest
+from fastapi import APIRouter, Depends, FastAPI, Security
+from fastapi.security import APIKeyHeader, HTTPBearer, OAuth2PasswordBearer
+from openapi_spec_validator import validate
+from pydantic import BaseModel
+from starlette.testclient import TestClient
+
+from authpi_errors import (
+    AuthPIError,
+    ErrorCode,
+    ErrorRegistry,
+    InsufficientScopeError,
+    InvalidContentTypeError,
+    InvalidRequestError,
+    NotFoundError,
+    PreconditionFailedError,
+    SessionExpiredError,
+    install,
+)
+from authpi_errors._exceptions import ERRORS
+from authpi_errors.codes import CODES
+from authpi_errors.compliance import Response, check
+from authpi_errors.fastapi import error_responses
+from authpi_errors.openapi import Declarable, amended
+from tests.documents import (
+    REGISTRIES,
+    NewUser,
+    Object,
+    QuotaExhaustedError,
+    StepUpError,
+    at,
+    mistakes,
+    nothing,
+    operation,
+    plain,
+    schemas_of,
+    statuses,
+    take_id,
+    take_user,
+)
+
+
+class FieldError(BaseModel):
+    """A model of the user's that has one of our names."""
+
+    where: str
+
+
+class AuthPINotFoundError(BaseModel):
+    """Another."""
+
+    what: str
+
+
+class TakenNames(BaseModel):
+    field: FieldError
+    missing: AuthPINotFoundError
+
+
+bearer = HTTPBearer()
+oauth = OAuth2PasswordBearer("token", scopes={"users": "All users."})
+api_key = APIKeyHeader(name="X-Key", auto_error=False)
+
+
+def with_routers() -> FastAPI:
+    inner = APIRouter(prefix="/inner", responses=error_responses("conflict"))
+    inner.add_api_route("/{user_id}", take_id, responses=error_responses(PreconditionFailedError))
+    outer = APIRouter(prefix="/outer", responses=error_responses("access_denied"))
+    outer.include_router(inner)
+    app = FastAPI(responses=error_responses("usage_limit_exceeded"))
+    app.include_router(outer)
+    return app
+
+
+def secured() -> FastAPI:
+    app = FastAPI()
+    app.add_api_route("/bearer", nothing, dependencies=[Depends(bearer)])
+    app.add_api_route("/oauth", nothing, dependencies=[Security(oauth, scopes=["users"])])
+    app.add_api_route("/key", nothing, dependencies=[Depends(api_key)])
+    app.add_api_route("/open", nothing)
+    return app
+
+
+def with_webhooks() -> FastAPI:
+    app = FastAPI()
+    app.webhooks.add_api_route("created", take_user, methods=["POST"])
+    app.webhooks.add_api_route(
+        "deleted", take_user, methods=["POST"], responses=error_responses("not_found")
+    )
+    return app
+
+
+def with_callbacks() -> FastAPI:
+    callbacks = APIRouter()
+    callbacks.add_api_route("{$request.body#/url}", take_user, methods=["POST"], name="done")
+    app = FastAPI()
+    app.post("/jobs", callbacks=callbacks.routes)(nothing)
+    return app
+
+
+def with_taken_names() -> FastAPI:
+    app = FastAPI()
+    app.add_api_route("/taken", nothing, response_model=TakenNames)
+    app.add_api_route(
+        "/missing", nothing, responses=error_responses(ErrorCode("Not.found", 404, "N."))
+    )
+    app.add_api_route("/users/{user_id}", take_id)
+    return app
+
+
+def with_own_responses() -> FastAPI:
+    app = FastAPI()
+    own: dict[int | str, Object] = {
+        400: {"description": "Mine.", "model": NewUser},
+        422: {"description": "Also mine."},
+        "default": {"description": "Mine, too."},
+    }
+    app.add_api_route("/own/{user_id}", take_user, methods=["PUT"], responses=own)
+    range_: dict[int | str, Object] = {"4XX": {"description": "All mine."}}
+    app.add_api_route("/range/{user_id}", take_id, responses=range_, dependencies=[Depends(bearer)])
+    return app
+
+
+def with_own_codes() -> FastAPI:
+    app = FastAPI(responses=error_responses(StepUpError))
+    app.add_api_route("/{user_id}", take_id, responses=error_responses(QuotaExhaustedError))
+    return app
+
+
+APPS = [
+    plain,
+    with_routers,
+    secured,
+    with_webhooks,
+    with_callbacks,
+    with_taken_names,
+    with_own_responses,
+    with_own_codes,
+    FastAPI,
+]
+
+
+def document_of(make: Callable[[], FastAPI], registry: ErrorRegistry | None = None) -> Object:
+    app = make()
+    install(app, registry=registry)
+    return app.openapi()
+
+
+@pytest.mark.parametrize("make", APPS)
+@pytest.mark.parametrize("registry", REGISTRIES)
+def test_document_is_valid(make: Callable[[], FastAPI], registry: ErrorRegistry) -> None:
+    validate(document_of(make, registry))
+
+
+@pytest.mark.parametrize("make", APPS)
+def test_document_has_nothing_of_fastapis_errors(make: Callable[[], FastAPI]) -> None:
+    text = json.dumps(document_of(make))
+    assert "HTTPValidationError" not in text
+    assert "x-authpi" not in text
+
+
+@pytest.mark.parametrize("make", APPS)
+@pytest.mark.parametrize("registry", REGISTRIES)
+def test_amending_twice_is_amending_once(
+    make: Callable[[], FastAPI], registry: ErrorRegistry
+) -> None:
+    document = document_of(make, registry)
+    assert amended(document, registry) == document
+
+
+@pytest.mark.parametrize("make", APPS)
+def test_document_is_left_unchanged(make: Callable[[], FastAPI]) -> None:
+    document = make().openapi()
+    before = copy.deepcopy(document)
+    amended(document)
+    assert document == before
+
+
+@pytest.mark.parametrize("make", APPS)
+def test_all_that_is_not_about_errors_stays(make: Callable[[], FastAPI]) -> None:
+    before, after = make().openapi(), document_of(make)
+    for path, item in before["paths"].items():
+        for method, described in item.items():
+            found = operation(after, path, method)
+            assert found["responses"]["200"] == described["responses"]["200"]
+            for part in described.keys() - {"responses", "callbacks"}:
+                assert found[part] == described[part]
+    schemas = before.get("components", {}).get("schemas", {})
+    for name in schemas.keys() - {"HTTPValidationError", "ValidationError"}:
+        assert after["components"]["schemas"][name] == schemas[name]
+
+
+def test_operations_have_the_errors_that_come_with_what_they_take() -> None:
+    document = document_of(plain)
+    assert statuses(document, "/nothing") == ["200", "default"]
+    assert statuses(document, "/users/{user_id}") == ["200", "400", "default"]
+    assert statuses(document, "/users/{user_id}", "put") == ["200", "400", "415", "default"]
+    described = operation(document, "/users/{user_id}", "put")["responses"]
+    assert schemas_of(described["400"]) == ["InvalidRequestError"]
+    assert schemas_of(described["415"]) == ["InvalidContentTypeError"]
+
+
+def test_default_refers_to_a_response_with_any_error() -> None:
+    document = document_of(plain)
+    reference = operation(document, "/nothing")["responses"]["default"]
+    assert reference == {"$ref": "#/components/responses/AuthPIError"}
+    assert schemas_of(at(document, reference)) == ["AuthPIError"]
+
+
+@pytest.mark.parametrize("path", ["/bearer", "/oauth", "/key"])
+def test_operation_with_a_security_scheme_has_401_and_403(path: str) -> None:
+    described = operation(document_of(secured), path)["responses"]
+    assert list(described) == ["200", "401", "403", "default"]
+    assert schemas_of(described["401"]) == ["UnauthorizedClientError", "SessionExpiredError"]
+    assert schemas_of(described["403"]) == ["AccessDeniedError", "InsufficientScopeError"]
+
+
+def test_operation_without_one_has_neither() -> None:
+    assert statuses(document_of(secured), "/open") == ["200", "default"]
+
+
+def test_security_of_the_whole_document_counts_where_an_operation_says_nothing() -> None:
+    document: Object = secured().openapi() | {"security": [{"HTTPBearer": []}]}
+    operation(document, "/key")["security"] = []
+    described = amended(document)
+    assert statuses(described, "/open") == ["200", "401", "403", "default"]
+    assert statuses(described, "/key") == ["200", "default"]
+
+
+def test_code_that_was_replaced_is_implied_as_it_is_now() -> None:
+    registry = ErrorRegistry(codes=[ErrorCode("invalid_request", 422, "Not like this.")])
+    described = operation(document_of(plain, registry), "/users/{user_id}")["responses"]
+    assert list(described) == ["200", "422", "default"]
+    assert described["422"]["description"] == "Not like this."
+
+
+def test_what_the_user_wrote_stays() -> None:
+    before, after = with_own_responses().openapi(), document_of(with_own_responses)
+    own = operation(before, "/own/{user_id}", "put")["responses"]
+    found = operation(after, "/own/{user_id}", "put")["responses"]
+    assert {status: found[status] for status in own} == own
+    assert found.keys() - own.keys() == {"415"}
+    assert statuses(after, "/range/{user_id}") == ["200", "4XX", "default"]
+
+
+def test_validation_schemas_stay_where_the_user_refers_to_them() -> None:
+    app = plain()
+    reference = {"$ref": "#/components/schemas/HTTPValidationError"}
+    own: dict[int | str, Object] = {
+        422: {"description": "Mine.", "content": {"application/json": {"schema": reference}}}
+    }
+    app.add_api_route("/own/{user_id}", take_id, responses=own)
+    before, after = app.openapi(), amended(app.openapi())
+    for name in ("HTTPValidationError", "ValidationError"):
+        assert after["components"]["schemas"][name] == before["components"]["schemas"][name]
+    assert "422" in statuses(after, "/own/{user_id}")
+    assert "422" not in statuses(after, "/users/{user_id}")
+
+
+def test_validation_schemas_stay_where_a_discriminator_names_them() -> None:
+    document = plain().openapi()
+    mapping = {"invalid": "#/components/schemas/ValidationError"}
+    mine: Object = {"oneOf": [], "discriminator": {"propertyName": "kind", "mapping": mapping}}
+    document["components"]["schemas"]["Mine"] = mine
+    schemas = amended(document)["components"]["schemas"]
+    assert "ValidationError" in schemas
+    assert "HTTPValidationError" not in schemas
+
+
+def test_schemas_of_the_users_that_only_have_their_names_stay() -> None:
+    own: Object = {"title": "ValidationError", "type": "object", "properties": {"mine": {}}}
+    document = plain().openapi()
+    document["components"]["schemas"]["ValidationError"] = own
+    document["components"]["schemas"]["HTTPValidationError"] = {"type": "string"}
+    schemas = amended(document)["components"]["schemas"]
+    assert schemas["ValidationError"] == own
+    assert schemas["HTTPValidationError"] == {"type": "string"}
+
+
+def test_names_that_are_taken_are_left_to_the_user() -> None:
+    document = document_of(with_taken_names)
+    schemas = document["components"]["schemas"]
+    assert schemas["FieldError"]["properties"].keys() == {"where"}
+    assert schemas["AuthPINotFoundError"]["properties"].keys() == {"what"}
+    assert schemas["AuthPIFieldError"]["properties"].keys() == {"field", "code", "message"}
+    fields = schemas["InvalidRequestError"]["properties"]["fields"]
+    assert fields["items"] == {"$ref": "#/components/schemas/AuthPIFieldError"}
+    response = operation(document, "/missing")["responses"]["404"]
+    assert schemas_of(response) == ["AuthPIAuthPINotFoundError"]
+
+
+def test_response_that_has_the_name_of_the_default_is_left_to_the_user() -> None:
+    mine = {"description": "Mine."}
+    document = plain().openapi() | {"components": {"responses": {"AuthPIError": mine}}}
+    found = amended(document)
+    assert found["components"]["responses"]["AuthPIError"] == mine
+    default = operation(found, "/nothing")["responses"]["default"]
+    assert schemas_of(at(found, default)) == ["AuthPIError"]
+
+
+def test_webhooks_and_callbacks_get_only_what_is_declared_for_them() -> None:
+    hooks = document_of(with_webhooks)["webhooks"]
+    assert list(hooks["created"]["post"]["responses"]) == ["200"]
+    assert list(hooks["deleted"]["post"]["responses"]) == ["200", "404"]
+    (callback,) = operation(document_of(with_callbacks), "/jobs", "post")["callbacks"].values()
+    assert list(callback["{$request.body#/url}"]["post"]["responses"]) == ["200"]
+
+
+def test_document_that_someone_made_by_hand_is_amended_where_it_can_be() -> None:
+    document: Object = {
+        "openapi": "3.1.0",
+        "paths": {"/": {"summary": "S", "get": {}, "put": None}, "/x": 1},
+    }
+    described = amended(document)
+    assert statuses(described, "/") == ["default"]
+    assert described["paths"]["/x"] == 1
+
+
+# What is sent, and what the document says of it
+
+MADE: dict[str, Callable[[], AuthPIError]] = {
+    **ERRORS,
+    "invalid_content_type": lambda: InvalidContentTypeError(supported=["text/csv"]),
+    "precondition_failed": lambda: PreconditionFailedError(current_etag='"7"'),
+    "field errors": lambda: InvalidRequestError(fields=[]),
+    "another status": lambda: InvalidRequestError(status=428),
+    "a retry": lambda: NotFoundError(retry_after=1.5, reference="r"),
+    "a scope": lambda: InsufficientScopeError(scope="users"),
+    "more members": lambda: NotFoundError(extra={"shard": 4}),
+    "an own code": QuotaExhaustedError,
+    "an own code with a challenge": StepUpError,
+    "a session": lambda: SessionExpiredError("Sign in.", challenges=[]),
+}
+DECLARED = (*CODES, QuotaExhaustedError, StepUpError)
+
+
+@pytest.mark.parametrize("name", MADE)
+@pytest.mark.parametrize("declared", [DECLARED, ()], ids=["declared", "not declared"])
+def test_what_is_sent_is_what_the_document_says(
+    name: str, declared: tuple[Declarable, ...]
+) -> None:
+    app = FastAPI()
+    install(app)
+
+    @app.get("/", responses=error_responses(*declared))
+    def fail() -> None:
+        error = MADE[name]()
+        raise error
+
+    response = TestClient(app).get("/")
+    document = app.openapi()
+    described = operation(document, "/")["responses"]
+    entry = at(document, described.get(str(response.status_code), described["default"]))
+    assert (str(response.status_code) in described) == bool(declared and name != "another status")
+    schema = entry["content"]["application/json"]["schema"]
+    assert not mistakes(document, schema, response.json())
+    for header, reference in entry["headers"].items():
+        required = at(document, reference).get("required", False)
+        assert header in response.headers or not required
+    sent = Response(response.status_code, response.headers.multi_items(), response.content)
+    assert not check(sent, ErrorRegistry(codes=[QuotaExhaustedError.code, StepUpError.code]))

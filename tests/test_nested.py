@@ -1,0 +1,224 @@
+"""Boundaries in boundaries: an error is answered once and reported once, and a client that has gone
+is no error of anybody's.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+import pytest
+from fastapi import FastAPI
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.middleware.cors import CORSMiddleware
+from starlette.requests import ClientDisconnect
+from starlette.routing import Mount
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.websockets import WebSocketDisconnect
+
+from authpi_errors import ErrorMiddleware, ErrorRecord, NotFoundError, install
+from tests.test_asgi_properties import Application, Server, http, served, websocket
+
+
+@dataclass
+class Watch:
+    """What is told of errors: all boundaries of a nesting have this hook, asynchronous or not."""
+
+    told: list[ErrorRecord] = field(default_factory=list[ErrorRecord])
+
+    async def __call__(self, record: ErrorRecord) -> None:
+        self.told.append(record)
+
+    def wrap(self, app: ASGIApp) -> ASGIApp:
+        return ErrorMiddleware(app, on_error=self)
+
+    def add(self, app: Starlette) -> Starlette:
+        app.add_middleware(ErrorMiddleware, on_error=self)
+        return app
+
+    def install(self, app: Starlette) -> Starlette:
+        install(app, on_error=self)
+        return app
+
+
+class Passing:
+    """Middleware of the user's, which has nothing to do with errors."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self.app(scope, receive, send)
+
+
+def starlette(app: ASGIApp) -> Starlette:
+    return Starlette(routes=[Mount("/", app)])
+
+
+def with_cors(app: ASGIApp) -> Starlette:
+    return Starlette(routes=[Mount("/", app)], middleware=[Middleware(CORSMiddleware)])
+
+
+def fastapi(app: ASGIApp) -> FastAPI:
+    return FastAPI(routes=[Mount("/", app)])
+
+
+Nesting = Callable[[Watch, ASGIApp], ASGIApp]
+NESTINGS: Final[dict[str, Nesting]] = {
+    "wrapped twice": lambda watch, app: watch.wrap(Passing(watch.wrap(app))),
+    "wrapped twice around Starlette": lambda watch, app: watch.wrap(watch.wrap(starlette(app))),
+    "added twice": lambda watch, app: watch.add(watch.add(starlette(app))),
+    "added and wrapped": lambda watch, app: watch.wrap(watch.add(starlette(app))),
+    "added twice and wrapped": lambda watch, app: watch.wrap(watch.add(watch.add(with_cors(app)))),
+    "added and wrapped further out": lambda watch, app: watch.wrap(
+        Passing(watch.add(fastapi(app)))
+    ),
+    "added and wrapped twice": lambda watch, app: watch.wrap(
+        watch.wrap(Passing(watch.add(starlette(app))))
+    ),
+    "installed and wrapped": lambda watch, app: watch.wrap(watch.install(starlette(app))),
+    "installed on FastAPI and wrapped": lambda watch, app: watch.wrap(
+        Passing(watch.install(fastapi(app)))
+    ),
+    "installed on both sides and wrapped": lambda watch, app: watch.wrap(
+        watch.install(with_cors(app))
+    ),
+    "installed and added": lambda watch, app: watch.add(watch.install(with_cors(app))),
+    "installed around one that is mounted": lambda watch, app: watch.install(
+        starlette(watch.wrap(app))
+    ),
+    "installed on both sides of a mount": lambda watch, app: watch.install(
+        starlette(watch.install(starlette(app)))
+    ),
+    "installed, added and wrapped": lambda watch, app: watch.wrap(
+        watch.add(watch.install(starlette(app)))
+    ),
+}
+NESTED = pytest.mark.parametrize("nest", NESTINGS.values(), ids=NESTINGS)
+GONE = pytest.mark.parametrize(
+    "gone", [ClientDisconnect(), WebSocketDisconnect(1001)], ids=["http", "websocket"]
+)
+SCOPES = pytest.mark.parametrize(
+    "scope", [http(), websocket(denial=True), websocket(denial=False)], ids=["http", "denial", "ws"]
+)
+START: Final[Message] = {"type": "http.response.start", "status": 404, "headers": []}
+BODY: Final[Message] = {"type": "http.response.body"}
+ACCEPT: Final[Message] = {"type": "websocket.accept"}
+
+
+def messages(caplog: pytest.LogCaptureFixture) -> list[str]:
+    """Give what the library has logged."""
+    return [record.message for record in caplog.records if record.name == "authpi_errors"]
+
+
+@pytest.fixture(autouse=True)
+def everything_is_logged(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "authpi_errors")
+
+
+@GONE
+@SCOPES
+@NESTED
+@pytest.mark.parametrize("sent", [(), (START,)], ids=["before", "within"])
+def test_client_that_has_gone_is_nobodys_error(
+    nest: Nesting,
+    scope: Scope,
+    gone: Exception,
+    sent: Sequence[Message],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    watch = Watch()
+    app = nest(watch, Application(sent if scope["type"] == "http" else (), gone))
+    # At the first connection a boundary finds out where it is.
+    for _ in range(2):
+        server = served(app, dict(scope))
+        assert (server.sent, server.raised) == ([], None)
+    assert (watch.told, messages(caplog)) == ([], [])
+
+
+@dataclass
+class Seen:
+    """What becomes of an error: what is sent, what is raised, and who is told."""
+
+    sent: list[str]
+    raised: BaseException | None
+    codes: list[str]
+    logged: int
+
+
+def see(nest: Nesting, app: ASGIApp, scope: Scope, caplog: pytest.LogCaptureFixture) -> Seen:
+    watch = Watch()
+    nested = nest(watch, app)
+    served(nested, dict(scope))
+    watch.told.clear()
+    caplog.clear()
+    server = served(nested, dict(scope))
+    logged = [line for line in messages(caplog) if line.startswith("Answered")]
+    sent = [message["type"] for message in server.sent]
+    return Seen(sent, server.raised, [record.code for record in watch.told], len(logged))
+
+
+BUG: Final = RuntimeError("secret")
+ANSWER: Final = ["http.response.start", "http.response.body"]
+DENIAL: Final = [f"websocket.{kind}" for kind in ANSWER]
+
+
+@NESTED
+@pytest.mark.parametrize(
+    ("app", "code", "raised"),
+    [
+        pytest.param(Application((), NotFoundError()), "not_found", None, id="expected"),
+        pytest.param(Application((), BUG), "server_error", BUG, id="unexpected"),
+        pytest.param(Application([START, BODY]), "not_found", None, id="sent"),
+        pytest.param(Application(()), "server_error", None, id="nothing is sent"),
+    ],
+)
+def test_error_is_answered_and_reported_once(
+    nest: Nesting,
+    app: ASGIApp,
+    code: str,
+    raised: BaseException | None,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    assert see(nest, app, http(), caplog) == Seen(ANSWER, raised, [code], 1)
+
+
+@NESTED
+@pytest.mark.parametrize(
+    ("denial", "accepted", "sent"),
+    [
+        pytest.param(True, False, DENIAL, id="denied"),
+        pytest.param(False, False, ["websocket.close"], id="closed"),
+        pytest.param(True, True, ["websocket.accept", "websocket.close"], id="accepted"),
+    ],
+)
+def test_error_of_a_websocket_is_answered_and_reported_once(
+    nest: Nesting, denial: bool, accepted: bool, sent: list[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    app = Application([ACCEPT] if accepted else (), NotFoundError())
+    seen = see(nest, app, websocket(denial=denial), caplog)
+    assert seen == Seen(sent, None, ["not_found"], 1)
+
+
+@NESTED
+def test_client_that_goes_while_the_body_is_read_is_nobodys_error(
+    nest: Nesting, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        assert (await receive())["type"] == "http.disconnect"
+        raise ClientDisconnect
+
+    server = Server()
+
+    async def receive() -> Message:
+        return {"type": "http.disconnect"}
+
+    async def serve() -> None:
+        await nest(Watch(), app)(http(), receive, server.send)
+
+    asyncio.run(serve())
+    assert (server.sent, messages(caplog)) == ([], [])
