@@ -109,17 +109,25 @@ class Challenge:
 
     def __str__(self) -> str:
         """Write the challenge as it is sent."""
+        written = ((name, _quotable(name, value)) for name, value in self.parameters.items())
+        # RFC 6750, 3: its own parameters say something, or are not there.
         parameters = ", ".join(
-            f'{name}="{_quotable(name, value)}"' for name, value in self.parameters.items()
+            f'{name}="{text}"' for name, text in written if text or not _is_of_bearer(name)
         )
         return f"{self.scheme} {parameters}" if parameters else self.scheme
 
 
+def _is_of_bearer(name: str) -> bool:
+    return name.lower() in _BEARER_PARAMETERS
+
+
 def _quotable(name: str, value: str) -> str:
     """Make a value fit for its quotes: RFC 9110, 5.6.4, and RFC 6750, 3 for its parameters."""
-    if name.lower() in _BEARER_PARAMETERS:
+    if _is_of_bearer(name):
         value = value.replace('"', "'").replace("\\", "/")
         value = _NOT_IN_BEARER.sub(_substitute, value)
+        if name.lower() == "scope":
+            return " ".join(value.split())
         return value[:_LONGEST_DESCRIPTION] if name.lower() == "error_description" else value
     value = _NOT_IN_QUOTES.sub(_substitute, value)
     return value.replace("\\", "\\\\").replace('"', '\\"')

@@ -140,7 +140,9 @@ class Reporter:
             The record for `notify`; `None` if there is no hook.
         """
         level = _level(response.status)
-        is_logged = logger.isEnabledFor(level)
+        # Starlette's limit of a body puts a 413 of its own in the place of one that was raised.
+        is_repeated = exc is None and scope.get(_LOGGED) == response.status
+        is_logged = logger.isEnabledFor(level) and not is_repeated
         if not is_logged and self._on_error is None:
             return None
         method, route = _method(scope), self._routes.template(scope)
@@ -155,6 +157,7 @@ class Reporter:
             }
             traceback_of = exc if is_unexpected and not raised_again else None
             self._log(level, _sentence(attributes), attributes, traceback_of)
+            scope[_LOGGED] = response.status
         if self._on_error is None:
             return None
         code, status, reference = response.code, response.status, response.reference
@@ -196,6 +199,10 @@ class Reporter:
         message = "The function given for `%(option)s` failed: %(exception_type)s"
         attributes = {"option": option, "exception_type": _clean(_type_name(exc))}
         self._log(logging.ERROR, message, attributes, exc)
+
+
+# In the scope of a connection: the status of the last error that was logged.
+_LOGGED: Final = "authpi_errors.logged"
 
 
 def is_async(function: object) -> bool:

@@ -175,3 +175,19 @@ def test_werkzeug_reads_what_was_merged(realm: str, other: str) -> None:
     fields = challenges_of(error, Challenge("Bearer", {"realm": other}))
     read = [WWWAuthenticate.from_header(field) for field in fields]
     assert [challenge and challenge.type for challenge in read] == ["basic", "bearer"]
+
+
+@pytest.mark.parametrize(
+    ("parameters", "written"),
+    [
+        ({"scope": ""}, "Bearer"),
+        ({"scope": " \t"}, "Bearer"),
+        ({"Scope": " a  b\r\nc "}, 'Bearer Scope="a b c"'),
+        ({"error": "", "error_description": ""}, "Bearer"),
+        ({"realm": ""}, 'Bearer realm=""'),
+    ],
+)
+def test_what_rfc_6750_wants_to_say_something_is_left_out_where_it_is_empty(
+    parameters: dict[str, str], written: str
+) -> None:
+    assert str(Challenge("Bearer", parameters)) == written

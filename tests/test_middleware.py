@@ -18,6 +18,7 @@ from starlette.middleware.exceptions import ExceptionMiddleware
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route, WebSocketRoute
+from starlette.testclient import TestClient
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
@@ -1179,3 +1180,21 @@ async def test_what_is_ignored_passes_also_where_nobody_listens(
             [],
             error,
         )
+
+
+@pytest.mark.parametrize("chunked", [False, True], ids=["announced", "found while reading"])
+def test_a_body_over_the_limit_is_one_record_and_one_call_of_the_hook(
+    chunked: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def read(request: Request) -> Response:
+        return PlainTextResponse(str(len(await request.body())))
+
+    told: list[ErrorRecord] = []
+    app = Starlette(routes=[Route("/", read, methods=["POST"])], max_body_size=10)
+    install(app, on_error=told.append)
+    body = b"x" * 20
+    with caplog.at_level(logging.INFO, "authpi_errors"):
+        response = TestClient(app).post("/", content=iter([body]) if chunked else body)
+    assert (response.status_code, response.json()["error"]) == (413, "invalid_request")
+    assert [vars(record)["status"] for record in caplog.records] == [413]
+    assert [record.status for record in told] == [413]

@@ -70,6 +70,7 @@ def report(
     scope: Scope = SCOPE,
     raised_again: bool = False,
 ) -> ErrorRecord | None:
+    scope.pop("authpi_errors.logged", None)
     return reporter.report(
         response, scope, exc, is_unexpected=exc is not None, raised_again=raised_again
     )
