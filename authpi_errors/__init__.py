@@ -7,8 +7,10 @@
                   groups,                 headers,                  WebSocket)     ▼
                   statuses)               body)                            ErrorMiddleware sends
 
-The stages are modules: `codes`, `_exceptions`, `_registry`, `_rendering`, `_messages`,
-`_middleware`, and `_install`, which puts the middleware where it covers a whole application.
+The stages are modules: `codes`, `_exceptions`, `_registry`, `_rendering` (and `_templates`, which
+gives the same sooner), `_messages`, and `_boundary`, which catches and sends. `_responding` leads an
+error through them and tells `_reporting` of it. `_middleware` and `_install` put boundaries where users
+want them. Around that stand `conditional`, `openapi`, `fastapi`, `compliance` and `testing`.
 """
 
 from authpi_errors._challenges import Challenge

@@ -1,0 +1,59 @@
+"""The CORS middleware of routes: found once for what serves a request, and not kept without end."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.middleware.cors import CORSMiddleware
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Mount, Route
+
+from authpi_errors._cors import KnownCors
+
+
+async def endpoint(request: Request) -> Response:
+    return Response(request.url.path)
+
+
+WITH_CORS = Mount(
+    "/{tenant}/api", routes=[Route("/", endpoint)], middleware=[Middleware(CORSMiddleware)]
+)
+ROUTER = Starlette(routes=[WITH_CORS, Route("/", endpoint)]).router
+
+
+def scope(path: str, root_path: str = "") -> dict[str, Any]:
+    """Make the scope of a request, after routing."""
+    return {
+        "type": "http",
+        "method": "GET",
+        "path": path,
+        "app_root_path": "",
+        "root_path": root_path,
+        "router": ROUTER,
+        "endpoint": endpoint,
+    }
+
+
+def test_one_endpoint_may_be_behind_cors_middleware_or_not() -> None:
+    known = KnownCors()
+    for _ in range(2):
+        assert len(known.of_routes(scope("/a/api/", "/a/api"))) == 1
+        assert not known.of_routes(scope("/"))
+
+
+def test_a_request_that_nothing_serves_is_not_remembered() -> None:
+    lost = scope("/a/api/")
+    del lost["endpoint"]
+    assert len(KnownCors().of_routes(lost)) == 1
+
+
+def test_what_is_remembered_has_an_end() -> None:
+    known = KnownCors()
+    found = [known.of_routes(scope(f"/{n}/api/", f"/{n}/api")) for n in range(1_500)]
+    assert all(len(cors) == 1 for cors in found)
+    # The last was made anew after the first ones were forgotten.
+    assert known.of_routes(scope("/1499/api/", "/1499/api")) is found[1_499]
+    assert known.of_routes(scope("/0/api/", "/0/api")) is not found[0]
