@@ -8,9 +8,10 @@
                   statuses)               body)                            ErrorMiddleware sends
 
 The stages are modules: `codes`, `_exceptions`, `_registry`, `_rendering` (and `_templates`, which
-gives the same sooner), `_messages`, and `_boundary`, which catches and sends. `_responding` leads an
-error through them and tells `_reporting` of it. `_middleware` and `_install` put boundaries where users
-want them. Around that stand `conditional`, `openapi`, `fastapi`, `compliance` and `testing`.
+gives the same sooner), `_messages`, and `_boundary`, which catches and sends. `_responding` leads
+an error through them and tells `_reporting` of it. `_middleware` and `_install` put boundaries
+where users want them. Around that stand `conditional`, `openapi`, `fastapi`, `compliance` and
+`testing`.
 """
 
 from authpi_errors._challenges import Challenge
