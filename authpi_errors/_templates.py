@@ -197,7 +197,6 @@ class _Template:
         self._start = {"type": "http.response.start", "status": code.status}
         self._varying_headers = tuple(f for f in response.headers if f[0] not in _FILLED)
         self._is_retryable = code.is_retryable()
-        self._has_tag = has_tag
         self._fillable = _FILLABLE | {"current_etag"} if has_tag else _FILLABLE
 
     def plain(self, error: AuthPIError) -> Messages | None:
