@@ -33,9 +33,10 @@ from authpi_errors._messages import answer, send_all
 from authpi_errors._registry import is_group, leaves
 from authpi_errors._rendering import ErrorResponse
 from authpi_errors._reporting import logger
-from authpi_errors._responding import Answer, Responder
+from authpi_errors._responding import Answered, Responder
 from authpi_errors._sending import Sending, WebSocketSending
 from authpi_errors._settled import has_departed, is_settled, note_departure, settle
+from authpi_errors._templates import Messages
 
 __all__ = ["Boundary"]
 
@@ -54,6 +55,8 @@ class Boundary:
     def __init__(self, app: ASGIApp, responder: Responder) -> None:
         self.app = app
         self._below = app
+        # What serves a connection: until it is prepared, that is its first one.
+        self._serve: ASGIApp = self._serve_first
         self._responder = responder
         self.registry = responder.registry
         self._options = responder.options
@@ -65,55 +68,59 @@ class Boundary:
         # Whether no framework is below or around, so that no CORS middleware is.
         self._is_bare = False
         self.is_outermost = True
-        self._prepared = False
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection. Scopes without a client, such as `lifespan`, pass through."""
-        if scope["type"] != "http" or not self._prepared:
+        if scope["type"] != "http":
             await self._call_other(scope, receive, send)
             return
-        started = False
-        sending: Sending | None = None
+        connection = scope, receive, send, self
+        # Sends what comes after the start of the response. Each name that is shared with `watch`
+        # costs every request something: two are enough.
+        forward: Send | None = None
 
         # A plain function: a success costs no coroutine more, and nothing is kept of it.
         def watch(message: Message) -> Awaitable[None]:
-            nonlocal started, sending
-            if sending is None:
-                if started or message["type"] != "http.response.start":
+            nonlocal forward
+            if forward is None:
+                scope, _, send, _ = connection
+                if message["type"] != "http.response.start":
                     return send(message)
-                if message["status"] < 400 or is_settled(scope, message):
-                    started = True
-                    return send(message)
-                sending = Sending(scope, receive, send, self)
-            return sending.send(message)
+                is_final = message["status"] < 400 or is_settled(scope, message)
+                forward = send if is_final else Sending(*connection)
+            return forward(message)
 
         try:
-            await self._below(scope, receive, watch)
+            await self._serve(scope, receive, watch)
         except BaseException as exc:
-            is_plain = self._is_bare and self.is_outermost and not started and sending is None
-            plain = self._responder.plain(exc, scope) if is_plain else None
+            plain = self._plain(exc, scope) if forward is None else None
             if plain is not None:
-                await send(plain[0])
-                await send(plain[1])
+                await send_all(plain, send)
                 return
-            sending = sending or Sending(scope, receive, send, self, started=started)
-            if not await self._answer(exc, sending):
+            if not isinstance(forward, Sending):
+                forward = Sending(*connection, started=forward is not None)
+            if not await self._answer(exc, forward):
                 raise
-        if not started:
-            await self._complete(sending or Sending(scope, receive, send, self))
+        if forward is not send:
+            await self._complete(forward if isinstance(forward, Sending) else Sending(*connection))
+
+    async def _serve_first(self, scope: Scope, receive: Receive, send: Send) -> None:
+        self._prepare(scope)
+        await self._serve(scope, receive, send)
+
+    def _plain(self, exc: BaseException, scope: Scope) -> Messages | None:
+        """Answer an exception in the shortest way, where nobody else has to do with it."""
+        if not self._is_bare or not self.is_outermost or isinstance(exc, _GONE):
+            return None
+        return self._responder.plain(exc, scope)
 
     async def _call_other(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] not in ("http", "websocket"):
+        if scope["type"] != "websocket":
             await self._below(scope, receive, send)
-            return
-        if not self._prepared:
-            self._prepare(scope)
-        if scope["type"] == "http":
-            await self(scope, receive, send)
             return
         sending = WebSocketSending(scope, receive, send, self)
         try:
-            await self._below(scope, receive, sending.send)
+            await self._serve(scope, receive, sending)
         except BaseException as exc:
             if not await self._answer(exc, sending):
                 raise
@@ -136,11 +143,12 @@ class Boundary:
             note_departure(sending.scope)
             # Middleware further out counts on the exception.
             return self.is_outermost
-        is_answered = bool(sending.held) and has_handler_for_everything(sending.scope.get("app"))
+        held = sending.held
+        is_answered = bool(held) and has_handler_for_everything(sending.scope.get("app"))
         if is_answered or isinstance(exc, self._options.ignore) or not _is_to_be_answered(exc):
             await sending.release()
             return False
-        known = _cause_of_crash(exc) if sending.held else exc
+        known = _cause_of_crash(exc) if held else exc
         error = self.registry.find(known)
         if sending.started or (error is None and self._is_left_alone(exc, sending.scope)):
             await sending.release()
@@ -169,20 +177,23 @@ class Boundary:
             return True
         return application.debug and "text/html" in Headers(scope=scope).get("accept", "")
 
-    async def _send(self, answered: Answer, sending: Sending) -> None:
-        response = answered.response
-        forward = sending.replace()
+    async def _send(self, answered: Answered, sending: Sending) -> None:
+        response, record = answered
+        scope, forward = sending.scope, sending.replace()
+        messages = answer(response, scope, accepted=sending.accepted)
+        settle(scope, messages[0])
+        cors = self._cors_for(response, scope)
+        if cors:
 
-        async def respond(scope: Scope, receive: Receive, send: Send) -> None:
-            del receive
-            messages = answer(response, scope, accepted=sending.accepted)
-            settle(sending.scope, {"headers": [], "status": response.status, **messages[0]})
-            await send_all(messages, send)
+            async def respond(scope: Scope, receive: Receive, send: Send) -> None:
+                del scope, receive
+                await send_all(messages, send)
 
-        cors = self._cors_for(response, sending.scope)
-        call = through(cors, respond) if cors else respond
-        await call(sending.scope, sending.receive, forward)
-        await self._responder.notify(answered)
+            await through(cors, respond)(scope, sending.receive, forward)
+        else:
+            await send_all(messages, forward)
+        if record is not None:
+            await self._responder.notify(record)
 
     def _cors_for(self, response: ErrorResponse, scope: Scope) -> list[CORSMiddleware]:
         """Find the CORS middleware that would have added to a success on its way to here."""
@@ -240,7 +251,7 @@ class Boundary:
 
         Only by then are all of the user's own exception handlers known.
         """
-        self._prepared = True
+        self._serve = self._below
         application: object = scope.get("app")
         target: ExceptionMiddleware | None = None
         is_inside = True
@@ -275,7 +286,7 @@ class Boundary:
             is_outermost: Whether there is no other boundary further out.
         """
         self.is_outermost = is_outermost
-        self._prepared = True
+        self._serve = self._below
         self._application = application
         self._is_bare = False
         self._is_inside = is_inside

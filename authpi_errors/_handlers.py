@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from functools import partial
 from typing import Any, Final, cast
 
@@ -18,16 +18,16 @@ from authpi_errors._cors import cors_of_routes, through
 from authpi_errors._exceptions import AuthPIError
 from authpi_errors._messages import answer
 from authpi_errors._reporting import is_async
-from authpi_errors._responding import Answer, Responder
+from authpi_errors._responding import Answered, Responder
 from authpi_errors._routing import is_routed
 from authpi_errors._settled import settle
 from authpi_errors._validation import is_request_validation_error
 
 __all__ = [
-    "Handler",
     "add_handlers",
     "has_handler_for_everything",
     "is_answered_by_user",
+    "make_handler",
     "settle_handlers",
 ]
 
@@ -35,37 +35,33 @@ __all__ = [
 _STARLETTE: Final = ExceptionMiddleware(Router())
 
 
-class Handler:
-    """Answers the exceptions that the registry expects, as a Starlette exception handler.
+def make_handler(
+    responder: Responder,
+    default: Callable[[Any, Exception], Awaitable[ASGIApp]],
+    notice: Callable[[], None] | None = None,
+) -> Callable[[HTTPConnection, Exception], Awaitable[ASGIApp]]:
+    """Make what answers the exceptions that the registry expects, as a Starlette exception handler.
+
+    It gives an ASGI application that answers; what is not for it to answer it raises again.
 
     Args:
-        responder: Answers them.
+        responder: Answers the exceptions.
         default: The handler whose place this one takes. It still answers an `HTTPException` that
             is no error, such as a redirect.
-        notice: Called before each answer.
+        notice: Called before the first answer.
     """
 
-    def __init__(
-        self,
-        responder: Responder,
-        default: Callable[[Any, Exception], Awaitable[ASGIApp]],
-        notice: Callable[[], None] | None = None,
-    ) -> None:
-        self._responder = responder
-        self._default = default
-        self.notice = notice
-
-    async def handle(self, connection: HTTPConnection, exc: Exception) -> ASGIApp:
-        """Give an ASGI application that answers `exc`; raise it again if that is not for here."""
-        if self.notice is not None:
-            self.notice()
+    async def handle(connection: HTTPConnection, exc: Exception) -> ASGIApp:
+        nonlocal notice
+        if notice is not None:
+            notice()
+            notice = None
         scope: Scope = connection.scope
-        responder = self._responder
         is_turned_away = "app_root_path" in scope and type(exc) is HTTPException
         if scope["type"] == "http" and not is_turned_away:
             messages = responder.plain(exc, scope)
             if messages is not None:
-                return partial(_send, *messages)
+                return partial(_send, messages)
         error = responder.registry.find(exc)
         if scope["type"] != "http" or isinstance(exc, responder.options.ignore):
             # The boundary knows how far a WebSocket has come, and lets pass what is to pass.
@@ -73,12 +69,14 @@ class Handler:
         if error is None:
             if not _is_no_error(exc):
                 raise exc
-            return await self._default(connection, exc)
-        respond = partial(_respond_and_notify, responder, responder.respond(exc, error, scope))
+            return await default(connection, exc)
+        respond = partial(_send_and_notify, responder, responder.respond(exc, error, scope))
         if is_turned_away and not is_routed(scope):
             # What the router of a mount turns away has left the middleware of the mount behind.
             return through(cors_of_routes(scope), respond)
         return respond
+
+    return handle
 
 
 def _is_no_error(exc: Exception) -> bool:
@@ -87,19 +85,21 @@ def _is_no_error(exc: Exception) -> bool:
     return isinstance(exc, HTTPException) and isinstance(status, int) and 200 <= status < 400
 
 
-async def _send(start: Message, body: Message, scope: Scope, receive: Receive, send: Send) -> None:
+async def _send(messages: Sequence[Message], scope: Scope, receive: Receive, send: Send) -> None:
     del receive
+    start, body = messages
     settle(scope, start)
     await send(start)
     await send(body)
 
 
-async def _respond_and_notify(
-    responder: Responder, answered: Answer, scope: Scope, receive: Receive, send: Send
+async def _send_and_notify(
+    responder: Responder, answered: Answered, scope: Scope, receive: Receive, send: Send
 ) -> None:
-    start, body = answer(answered.response, scope)
-    await _send(start, body, scope, receive, send)
-    await responder.notify(answered)
+    response, record = answered
+    await _send(answer(response, scope), scope, receive, send)
+    if record is not None:
+        await responder.notify(record)
 
 
 def is_answered_by_user(scope: Scope) -> bool:
@@ -129,7 +129,7 @@ def _is_users(application: Starlette, keys: Iterable[object]) -> bool:
     """Say whether the first of the application's handlers for `keys` has been set by the user."""
     handlers = application.exception_handlers
     handler = next((handlers[key] for key in keys if key in handlers), None)
-    is_ours = isinstance(getattr(handler, "__self__", None), Handler)
+    is_ours = getattr(handler, "__module__", None) == __name__
     return handler is not None and not _is_default(handler) and not is_ours
 
 
@@ -146,21 +146,20 @@ def add_handlers(
         target: What takes the new ones: the application itself, or, once its middleware is built,
             the `ExceptionMiddleware` in it.
         responder: Answers the exceptions.
-        notice: See `Handler`.
+        notice: See `make_handler`.
     """
     present = application.exception_handlers
     default: Any = present.get(HTTPException)
     taken_over = default if _is_default(default) else _STARLETTE.http_exception
-    handler = Handler(responder, taken_over, notice)
     # Starlette asks a handler for a response, and of that only to be an ASGI application. That it
-    # is asynchronous, Starlette finds out at each exception: soonest of a method.
-    starlette_handler = cast("ExceptionHandler", handler.handle)
+    # is asynchronous, Starlette finds out at each exception: soonest of a function.
+    handler = cast("ExceptionHandler", make_handler(responder, taken_over, notice))
     ours = [HTTPException, AuthPIError, *responder.registry.exceptions]
     ours += [key for key in present if isinstance(key, type) and is_request_validation_error(key)]
     for key in ours:
         # One for Exception would run in Starlette's outermost middleware, outside all others.
         if key is not Exception and (key not in present or _is_default(present[key])):
-            target.add_exception_handler(key, starlette_handler)
+            target.add_exception_handler(key, handler)
 
 
 def settle_handlers(application: Starlette, target: ExceptionMiddleware) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Final
 
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
@@ -66,7 +67,7 @@ def install(
         ValueError: An option is not usable; the message says what to change.
     """
     options = Options(registry, reraise, rewrite, ignore, on_error, make_reference, always_refer)
-    installed = _installed(app)
+    installed: _Installed | None = vars(app).get(_INSTALLED)
     if installed is not None:
         if options != installed.options:
             raise RuntimeError(
@@ -78,20 +79,14 @@ def install(
             "install() came after the application's first request, when its middleware had been "
             "built: call it where the application is made."
         )
-    installed = _Installed(app, options)
+    installed = vars(app)[_INSTALLED] = _Installed(app, options)
     add_handlers(app, app, installed.responder, installed.notice)
     describe(app, registry=installed.responder.registry)
     app.build_middleware_stack = installed.build  # type: ignore[method-assign]
 
 
-def _installed(app: Starlette) -> _Installed | None:
-    """Find what an earlier call has left; another library can have taken `build` over since."""
-    for handler in app.exception_handlers.values():
-        notice = getattr(getattr(handler, "__self__", None), "notice", None)
-        owner = getattr(notice, "__self__", None)
-        if isinstance(owner, _Installed):
-            return owner
-    return None
+# Where an application has what `install` has done to it.
+_INSTALLED: Final = "authpi_errors"
 
 
 class _Installed:

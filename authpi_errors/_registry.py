@@ -5,7 +5,6 @@ from __future__ import annotations
 import difflib
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import replace
 from types import MappingProxyType
 from typing import Any, Final, TypeGuard, cast
@@ -30,7 +29,7 @@ from authpi_errors._validation import (
 )
 from authpi_errors.codes import CODES, ErrorCode, fallback, is_error_status, status_of_close
 
-__all__ = ["ErrorRegistry", "Target", "is_group", "leaves"]
+__all__ = ["ErrorRegistry", "Target", "is_group", "leaves", "note"]
 
 Target = str | type[AuthPIError] | Callable[[Any], AuthPIError]
 """What an exception maps to: a code's name, an error's class, or a function of the exception."""
@@ -38,8 +37,6 @@ Target = str | type[AuthPIError] | Callable[[Any], AuthPIError]
 # What answers an exception: its error, or None. An application's functions can give anything.
 _Decision = Callable[[Any], object]
 _BEARER: Final = (Challenge("Bearer"),)
-# What these mean they say themselves.
-_WITH_A_MEANING: Final = (AuthPIError, HTTPException)
 # Applications can make exception types without end; the registry does not keep them all alive.
 _MOST_DECISIONS: Final = 1024
 
@@ -166,13 +163,6 @@ class ErrorRegistry:
         """Whether the application has said which challenges it offers."""
         return self._challenges is not None
 
-    def is_mapped(self, cls: type) -> bool:
-        """Whether the application has said what exceptions of this type mean."""
-        for base in cls.__mro__:
-            if base in self._exceptions or base in _WITH_A_MEANING:
-                return base in self._exceptions
-        return False
-
     def code_for(self, status: int) -> ErrorCode:
         """Give the code of a status, 400 to 599, that came without a code."""
         code = self._by_status.get(status)
@@ -246,12 +236,12 @@ class ErrorRegistry:
             error = self._decision_for(type(exc))(exc)
         except Exception as failure:
             reason = "".join(traceback.format_exception_only(failure)).strip()
-            _note(exc, f"authpi_errors could not map this exception: {reason}")
+            note(exc, f"authpi_errors could not map this exception: {reason}")
             return None
         if error is None or issubclass(type(error), AuthPIError):
             return cast("AuthPIError | None", error)
         kind = type(error).__qualname__
-        _note(exc, f"authpi_errors could not map this exception: got {kind}, not an AuthPIError")
+        note(exc, f"authpi_errors could not map this exception: got {kind}, not an AuthPIError")
         return None
 
     def _decision_for(self, cls: type) -> _Decision:
@@ -264,15 +254,22 @@ class ErrorRegistry:
         return decision
 
     def _decide(self, cls: type) -> _Decision:
+        base = self.base_of(cls)
+        return _unexpected if base is None else self._targets.get(base, self._from_validation_error)
+
+    def base_of(self, cls: type) -> type | None:
+        """Give the nearest class in an exception's MRO that has a meaning, if there is one.
+
+        It is a type that was given, `AuthPIError`, one of Starlette's exceptions, or FastAPI's for
+        a request that is not valid.
+        """
         for base in cls.__mro__:
             if base is Exception and issubclass(cls, BaseExceptionGroup):
                 # What is mapped for everything does not hide what a group is made of.
-                return _unexpected
-            if base in self._targets:
-                return self._targets[base]
-            if is_request_validation_error(base):
-                return self._from_validation_error
-        return _unexpected
+                return None
+            if base in self._targets or is_request_validation_error(base):
+                return base
+        return None
 
     def fields_error(self, errors: Sequence[object]) -> AuthPIError:
         """Make the error that lists what pydantic, or FastAPI, has found wrong with a request.
@@ -401,6 +398,9 @@ def leaves(group: BaseExceptionGroup[BaseException]) -> Iterator[BaseException]:
             yield exc
 
 
-def _note(exc: BaseException, text: str) -> None:
-    with suppress(Exception):
+def note(exc: BaseException, text: str) -> None:
+    """Add a note to an exception, which the server logs with it, if it takes one."""
+    try:
         exc.add_note(text)
+    except Exception:
+        return

@@ -7,8 +7,6 @@ once: templates, routes, and which exceptions come in storms.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from contextlib import suppress
-from typing import NamedTuple
 
 from starlette.types import Scope
 
@@ -16,26 +14,18 @@ from authpi_errors._challenges import has_credentials
 from authpi_errors._content_type import unreadable_body
 from authpi_errors._exceptions import AuthPIError
 from authpi_errors._options import Options
-from authpi_errors._registry import ErrorRegistry
+from authpi_errors._registry import ErrorRegistry, note
 from authpi_errors._rendering import Asked, ErrorResponse
 from authpi_errors._reporting import ErrorRecord, Reporter, logger
 from authpi_errors._routing import allowed_methods
 from authpi_errors._templates import Messages, Templates
 from authpi_errors._validation import InvalidInputError
 
-__all__ = ["Answer", "Responder"]
+__all__ = ["Answered", "Responder"]
 
 
-class Answer(NamedTuple):
-    """What is sent, and what is to be told of it when it is out.
-
-    Attributes:
-        response: The response.
-        record: What `on_error` gets; `None` if there is no such hook.
-    """
-
-    response: ErrorResponse
-    record: ErrorRecord | None = None
+Answered = tuple[ErrorResponse, ErrorRecord | None]
+"""What is sent; and what is told of it when it is out, if there is somebody to be told."""
 
 
 class Responder:
@@ -77,7 +67,7 @@ class Responder:
         *,
         is_unexpected: bool = False,
         raised_again: bool = False,
-    ) -> Answer:
+    ) -> Answered:
         """Render an answer, and log it.
 
         Args:
@@ -94,17 +84,15 @@ class Responder:
         if response.dropped:
             logger.warning("Left out of %s: %s", response.code, ", ".join(response.dropped))
         if exc is not None and response.reference is not None:
-            with suppress(Exception):
-                exc.add_note(f"reference: {response.reference}")
+            note(exc, f"reference: {response.reference}")
         record = self._reporter.report(
             response, scope, exc, is_unexpected=is_unexpected, raised_again=raised_again
         )
-        return Answer(response, record)
+        return response, record
 
-    async def notify(self, answer: Answer) -> None:
+    async def notify(self, record: ErrorRecord) -> None:
         """Tell the user's hook of an error, now that the response is out."""
-        if answer.record is not None:
-            await self._reporter.notify(answer.record)
+        await self._reporter.notify(record)
 
 
 class _Request(Asked):

@@ -44,6 +44,8 @@ class Judge(Protocol):
 class Sending:
     """The answer to one HTTP request, from the moment on that it is not a success.
 
+    It is an ASGI `send`.
+
     An error response that may be a framework's is held back until its body is complete, and then
     rewritten. One that is a plain 500 is held back until the application ends: a mounted or wrapped
     application sends such a 500 when it fails, and raises the exception only then, which knows
@@ -90,7 +92,7 @@ class Sending:
         self._replaced = False
         self._judge = judge
 
-    def send(self, message: Message) -> Awaitable[None]:
+    def __call__(self, message: Message) -> Awaitable[None]:
         """Pass a message on, or hold it back."""
         if self.started:
             return _nothing() if self._replaced else self.forward(message)
@@ -182,7 +184,8 @@ class WebSocketSending(Sending):
 
     __slots__ = ()
 
-    def send(self, message: Message) -> Awaitable[None]:
+    def __call__(self, message: Message) -> Awaitable[None]:
+        """Pass a message on, hold it back, or answer in the place of it."""
         kind: str = message["type"]
         if self.started or self.accepted:
             self.started = self.started or kind == "websocket.close"

@@ -20,14 +20,20 @@ _MARKS: Final = frozenset((b"content-type", b"content-length"))
 
 def settle(scope: Scope, start: Message) -> None:
     """Note that the response with this start is to stay as it is."""
-    scope.setdefault(_KEY, []).append(start)
+    settled: list[Message] | None = scope.get(_KEY)
+    if settled is None:
+        scope[_KEY] = [start]
+    else:
+        settled.append(start)
 
 
 def is_settled(scope: Scope, start: Message) -> bool:
     """Say whether the response with this start has been decided about further in."""
-    settled: list[Message] = scope.get(_KEY, _NOTHING)
-    if not settled or settled[-1] is start:
-        return bool(settled)
+    settled: list[Message] | None = scope.get(_KEY)
+    if settled is None:
+        return False
+    if settled[-1] is start:
+        return True
     headers = start.get("headers", _NOTHING)
     for known in settled:
         # Most often nothing in between has touched it.
@@ -60,4 +66,4 @@ def _mark(start: Message) -> tuple[object, ...]:
         # ASGI allows headers that can be read only once: nobody but the server is to read them.
         return (start,)
     found = {bytes(name).lower(): bytes(value) for name, value in headers}
-    return start["status"], *(found.get(name) for name in _MARKS)
+    return start.get("status"), *(found.get(name) for name in _MARKS)

@@ -7,12 +7,12 @@ error that holds more than that, or something odd, is left to it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from http import HTTPStatus
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 import orjson
-from starlette.exceptions import HTTPException, WebSocketException
+from starlette.exceptions import HTTPException
 from starlette.types import Message
 
 from authpi_errors import _headers
@@ -25,9 +25,9 @@ from authpi_errors._exceptions import (
 )
 from authpi_errors._headers import Header
 from authpi_errors._http_exceptions import description_of
-from authpi_errors._registry import ErrorRegistry
+from authpi_errors._registry import ErrorRegistry, Target
 from authpi_errors._rendering import MOST_ITEMS, NOBODY, Asked, ErrorResponse, render
-from authpi_errors._validation import is_list, is_request_validation_error
+from authpi_errors._validation import is_list
 from authpi_errors.codes import ErrorCode
 
 __all__ = ["Messages", "Templates"]
@@ -44,11 +44,6 @@ _FILLABLE: Final = frozenset(
 # Applications can make classes and codes without end.
 _MOST: Final = 1024
 _STATUS_TYPES: Final = (int, HTTPStatus)
-_SAY_IT_THEMSELVES: Final = (AuthPIError, HTTPException, WebSocketException)
-
-
-def _says_itself(cls: type) -> bool:
-    return cls in _SAY_IT_THEMSELVES or is_request_validation_error(cls)
 
 
 class Templates:
@@ -60,7 +55,7 @@ class Templates:
 
     def __init__(self, registry: ErrorRegistry) -> None:
         self._registry = registry
-        self._plain: dict[type, Callable[[Any], Messages | None] | None] = {}
+        self._plain: dict[type, _Plain] = {}
         # By the identity of a code, which is kept so that nothing else takes it.
         self._filled: dict[tuple[type, int], tuple[ErrorCode, _Template | None]] = {}
 
@@ -75,51 +70,64 @@ class Templates:
             it; `None` if there is more to it, if nobody expected the exception, or if it is the
             server's error, which has a reference. This method does not raise.
         """
-        cls = type(exc)
         try:
-            if cls not in self._plain:
-                _keep(self._plain, cls, self._plain_answer(cls))
-            answer = self._plain[cls]
-            return None if answer is None else answer(exc)
+            return (self._plain.get(type(exc)) or self._learn(type(exc)))(exc)
         except Exception:
             # Careful rendering finds out what is wrong, and leaves it out.
             return None
 
-    def _plain_answer(self, cls: type) -> Callable[[Any], Messages | None] | None:
-        if self._registry.is_mapped(cls):
-            return None
-        decides = next(filter(_says_itself, cls.__mro__), None)
-        if decides is HTTPException:
-            return self._http_answer()
-        template = (
-            self._template(cls, cls.code)
-            if decides is AuthPIError and issubclass(cls, AuthPIError)
-            else None
-        )
-        if template is None or template.code.status >= 500:
-            return None
-        return template.plain
+    def _learn(self, cls: type) -> _Plain:
+        plain = self._plain_of(cls) or _nothing
+        _keep(self._plain, cls, plain)
+        return plain
 
-    def _http_answer(self) -> Callable[[HTTPException], Messages | None]:
+    def _plain_of(self, cls: type) -> _Plain | None:
+        base = self._registry.base_of(cls)
+        target = None if base is None else self._registry.exceptions.get(base)
+        if target is not None:
+            return self._plain_of_target(target)
+        if base is HTTPException:
+            return self._plain_of_http()
+        template = self._template_of(cls) if base is AuthPIError else None
+        return None if template is None else template.plain
+
+    def _plain_of_target(self, target: Target) -> _Plain | None:
+        """Give what answers an exception that is mapped; a function can make anything of it."""
+        if isinstance(target, str):
+            template = self._template_with(self._registry.codes[target])
+            return None if template is None else template.plain_without
+        if not isinstance(target, type):
+            return None
+        make, made = target, self._template_of(target)
+        return None if made is None else lambda _: made.plain(make())
+
+    def _plain_of_http(self) -> _Plain:
         """Give what answers an `HTTPException` that has a status and a text."""
         by_status: dict[int, _Template | None] = {}
 
-        def answer(exc: HTTPException) -> Messages | None:
+        def plain(exc: HTTPException) -> Messages | None:
             status = exc.status_code
             if type(status) not in _STATUS_TYPES or not 400 <= status < 500:
                 return None
             if status not in by_status:
-                by_status[status] = self._template_of_status(status)
+                by_status[status] = self._template_with(self._registry.code_for(status))
             template = by_status[status]
             if template is None or exc.headers is not None or type(exc.detail) is not str:
                 return None
-            return template.with_text(description_of(exc.detail, status))
+            return template.plain_with(description_of(exc.detail, status))
 
-        return answer
+        return plain
 
-    def _template_of_status(self, status: int) -> _Template | None:
-        error = error_with(self._registry.code_for(status))
-        return self._template(type(error), error.code)
+    def _template_of(self, cls: type[AuthPIError]) -> _Template | None:
+        """Make the template of a class, for errors of the client."""
+        template = self._template(cls, cls.code)
+        return None if template is None or template.code.status >= 500 else template
+
+    def _template_with(self, code: ErrorCode) -> _Template | None:
+        """Make the template of a code, for errors of the client."""
+        error = error_with(code)
+        template = self._template(type(error), error.code)
+        return None if template is None or code.status >= 500 else template
 
     def render(self, error: AuthPIError, asked: Asked) -> ErrorResponse:
         """Render an error: as `render` does, and with the same result.
@@ -140,7 +148,7 @@ class Templates:
             if key not in self._filled:
                 _keep(self._filled, key, (code, self._template(cls, code)))
             template = self._filled[key][1]
-            return None if template is None else template.fill(vars(error), asked)
+            return None if template is None else template.fill(error.__dict__, asked)
         except Exception:
             return None
 
@@ -163,15 +171,12 @@ class Templates:
         return _Template(bare.code, render(bare, self._registry, NOBODY), has_tag=has_tag)
 
 
+_Plain = Callable[[Any], Messages | None]
 _OPTIONS: Final = ("description", *(name for name in ErrorOptions.__annotations__))
 
 
-class _Filled(NamedTuple):
-    """What is not the same for every error of a code."""
-
-    body: bytes
-    headers: tuple[Header, ...]
-    reference: str | None
+def _nothing(exc: BaseException) -> None:
+    del exc
 
 
 class _Template:
@@ -193,38 +198,39 @@ class _Template:
         self._tail = self._body[len(self._head) + len(self._description) :]
         # After the type and the length.
         self._headers = response.headers[2:]
-        self._all_headers = response.headers
-        self._start = {"type": "http.response.start", "status": code.status}
         self._varying_headers = tuple(f for f in response.headers if f[0] not in _FILLED)
         self._is_retryable = code.is_retryable()
         self._fillable = _FILLABLE | {"current_etag"} if has_tag else _FILLABLE
 
     def plain(self, error: AuthPIError) -> Messages | None:
         """Answer an error that has no reference."""
-        given = vars(error)
-        if not given:
-            return self._bare()
-        if len(given) == 1 and "description" in given:
-            return self.with_text(given["description"])
+        given = error.__dict__
+        if len(given) <= 1 and ("description" in given or not given):
+            return self.plain_with(error.description)
         filled = None if "code" in given else self._fill(given, NOBODY)
-        return filled and self._messages(filled.body, filled.headers)
+        return filled and self._messages(filled[0], filled[1])
 
-    def with_text(self, description: str | None) -> Messages | None:
+    def plain_with(self, description: str | None) -> Messages:
         """Answer an error that has a description, or not even that."""
         if description is None:
-            return self._bare()
-        return self._messages(self._head + _text(description) + self._tail)
+            return self._messages(self._body, self._headers)
+        return self._messages(self._head + _text(description) + self._tail, self._headers)
 
-    def _bare(self) -> Messages:
-        # A list of their own: middleware outside appends to it.
-        start: Message = {**self._start, "headers": [*self._all_headers]}
-        return start, {"type": "http.response.body", "body": self._body}
+    def plain_without(self, exc: BaseException) -> Messages:
+        """Answer an exception of which nothing but its type gets out."""
+        del exc
+        return self._messages(self._body, self._headers)
 
-    def _messages(self, body: bytes, headers: Iterable[Header] | None = None) -> Messages:
-        length = (b"content-length", b"%d" % len(body))
-        all_headers = [_JSON, length, *(self._headers if headers is None else headers)]
-        start: Message = {**self._start, "headers": all_headers}
-        return start, {"type": "http.response.body", "body": body}
+    def _messages(self, body: bytes, headers: tuple[Header, ...]) -> Messages:
+        return (
+            {
+                "type": "http.response.start",
+                "status": self._status,
+                # A list of their own: middleware outside appends to it.
+                "headers": [_JSON, _length(body), *headers],
+            },
+            {"type": "http.response.body", "body": body},
+        )
 
     def fill(self, given: Mapping[str, Any], asked: Asked) -> ErrorResponse | None:
         """Answer an error of which these attributes are set; `None` if one is odd."""
@@ -232,44 +238,44 @@ class _Template:
         if filled is None:
             return None
         body, headers, reference = filled
-        length = (b"content-length", b"%d" % len(body))
         return ErrorResponse(
-            self._status, (_JSON, length, *headers), body, self.code.value, reference
+            self._status, (_JSON, _length(body), *headers), body, self.code.value, reference
         )
 
-    def _fill(self, given: Mapping[str, Any], asked: Asked) -> _Filled | None:
-        code = self.code
+    def _fill(
+        self, given: Mapping[str, Any], asked: Asked
+    ) -> tuple[bytes, tuple[Header, ...], str | None] | None:
+        """Give the body, the headers after the length, and the reference."""
         if not given.keys() <= self._fillable:
             return None
+        code = self.code
+        headers = self._varying_headers
         description: str | None = given.get("description")
-        reference: str | None = given.get("reference")
+        head = self._head + (self._description if description is None else _text(description))
         retry_after: int | None = given.get("retry_after")
         if retry_after is None:
             retry_after = code.retry_after
-        fields: object = given.get("fields")
-        tag: str | None = given.get("current_etag")
-        headers = self._varying_headers
-        body = b',"retryable":false'
-        if self._is_retryable or retry_after is not None:
-            body = b',"retryable":true'
         if retry_after is not None:
             digits = _digits(retry_after)
-            body += b',"retry_after":' + digits
             headers = ((b"retry-after", digits), *headers)
+            body = b',"retryable":true,"retry_after":' + digits
+        else:
+            body = b',"retryable":true' if self._is_retryable else b',"retryable":false'
+        fields: object = given.get("fields")
         if fields is not None and fields != ():
             body += b',"fields":' + _fields(fields)
+        tag: str | None = given.get("current_etag")
         if tag is not None:
-            encoded = _tag(tag)
-            headers = ((b"etag", encoded), *headers)
+            headers = ((b"etag", _tag(tag)), *headers)
             encoded = orjson.dumps(tag)
             body += b',"current_etag":' + encoded + b',"currentETag":' + encoded
-        head = self._head + (self._description if description is None else _text(description))
+        reference: str | None = given.get("reference")
         if reference is None:
             # Asked for once: what is odd has been found by now.
             reference = asked.reference(code.status)
         if reference is not None:
             head += b',"reference":' + _text(reference)
-        return _Filled(head + body + b"}", headers, reference)
+        return head + body + b"}", headers, reference
 
 
 class _OddError(Exception):
@@ -282,25 +288,33 @@ def _text(text: object) -> bytes:
     return orjson.dumps(text)
 
 
+# Most bodies are short.
+_LENGTHS: Final = tuple((b"content-length", b"%d" % size) for size in range(512))
+
+
+def _length(body: bytes) -> Header:
+    size = len(body)
+    return _LENGTHS[size] if size < len(_LENGTHS) else (b"content-length", b"%d" % size)
+
+
 def _fields(fields: object) -> bytes:
     if (
         not is_list(fields)
-        # What a subclass says that it holds, orjson does not ask.
+        # A subclass can say that it holds something else.
         or type(fields) not in (list, tuple)
         or not 0 < len(fields) <= MOST_ITEMS
-        or not all(map(_is_plain_field, fields))
     ):
         raise _OddError
-    return orjson.dumps(fields)
+    return orjson.dumps([_members(item) for item in fields])
 
 
-def _is_plain_field(item: object) -> bool:
-    return (
-        type(item) is FieldError
-        and type(item.field) is str
-        and type(item.code) is str
-        and type(item.message) is str
-    )
+def _members(item: object) -> dict[str, str]:
+    if type(item) is not FieldError:
+        raise _OddError
+    for text in item:
+        if type(text) is not str:
+            raise _OddError
+    return {"field": item.field, "code": item.code, "message": item.message}
 
 
 def _tag(tag: object) -> bytes:

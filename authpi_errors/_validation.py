@@ -69,6 +69,8 @@ _MESSAGES: Final = {
     "union_tag_invalid": "Input should have one of the tags that are expected here",
     "union_tag_not_found": "Input should have a tag that says what it is",
 }
+# A union would be made anew each time that it is asked.
+_LISTS: Final = (list, tuple)
 _DEFAULT_MESSAGE: Final = "The value is not valid here"
 _DEFAULT_KIND: Final = "invalid"
 # What pydantic puts before the text of an exception that a validator has raised.
@@ -89,7 +91,7 @@ def is_mapping(value: object) -> TypeGuard[Mapping[Any, Any]]:
 
 def is_list(value: object) -> TypeGuard[Sequence[Any]]:
     """Say whether a value from outside is a list or a tuple."""
-    return isinstance(value, list | tuple)
+    return isinstance(value, _LISTS)
 
 
 def is_request_validation_error(cls: type) -> bool:
@@ -140,7 +142,8 @@ def field_error(error: object, with_custom_text: bool = False) -> FieldError:
     location = location if is_list(location) else ()
     if kind == "json_invalid":
         return _malformed_json(location)
-    return FieldError(_path(location), kind, _message(kind, error.get("msg"), with_custom_text))
+    message = _message(kind, error.get("msg"), with_custom_text)
+    return FieldError._make((_path(location), kind, message))
 
 
 def _message(kind: str, message: object, with_custom_text: bool) -> str:
@@ -154,6 +157,9 @@ def _message(kind: str, message: object, with_custom_text: bool) -> str:
 
 def _path(location: Sequence[object]) -> str:
     """Write a location as a path: the body's fields by name, others behind their place."""
+    if len(location) == 2 and location[0] == "body" and type(location[1]) is str:
+        # Most often.
+        return location[1][:_LONGEST_PATH]
     place, *names = location or ("",)
     if place != "body" or not names:
         names = [place, *names]

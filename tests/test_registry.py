@@ -6,6 +6,7 @@ import pickle
 from collections.abc import Callable
 from typing import Any, NoReturn
 
+import fastapi
 import pytest
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException, WebSocketException
@@ -369,32 +370,53 @@ class LateRowError(LookupError, NotFoundError):
     """The same the other way round."""
 
 
+class RowsError(ExceptionGroup[Exception]):
+    """Many of them."""
+
+
+class MissingRowsError(RowsError, LookupError):
+    """A group that is another exception too."""
+
+
 @pytest.mark.parametrize(
-    ("cls", "mapped"),
+    ("cls", "base"),
     [
-        pytest.param(LookupError, True, id="a type"),
-        pytest.param(KeyError, True, id="its subclass"),
-        pytest.param(ConflictError, True, id="an error of ours"),
-        pytest.param(type("OwnError", (ConflictError,), {}), True, id="its subclass, too"),
-        pytest.param(NotFoundError, False, id="another error of ours"),
-        pytest.param(MissingRowError, False, id="what is an error of ours first"),
-        pytest.param(LateRowError, True, id="what is an error of ours last"),
-        pytest.param(HTTPException, False, id="an HTTPException"),
-        pytest.param(OSError, False, id="what nobody has named"),
+        pytest.param(LookupError, LookupError, id="a type"),
+        pytest.param(KeyError, LookupError, id="its subclass"),
+        pytest.param(ConflictError, ConflictError, id="an error of ours that is mapped"),
+        pytest.param(type("Own", (ConflictError,), {}), ConflictError, id="its subclass, too"),
+        pytest.param(NotFoundError, AuthPIError, id="another error of ours"),
+        pytest.param(MissingRowError, AuthPIError, id="what is an error of ours first"),
+        pytest.param(LateRowError, LookupError, id="what is an error of ours last"),
+        pytest.param(HTTPException, HTTPException, id="an HTTPException"),
+        pytest.param(fastapi.HTTPException, HTTPException, id="FastAPI's"),
+        pytest.param(WebSocketException, WebSocketException, id="a WebSocketException"),
+        pytest.param(RequestValidationError, RequestValidationError, id="an invalid request"),
+        pytest.param(OSError, None, id="what nobody has named"),
+        pytest.param(RowsError, None, id="a group"),
+        pytest.param(MissingRowsError, LookupError, id="a group that is a type, too"),
     ],
 )
-def test_what_an_exception_means_is_the_applications_to_say(cls: type, mapped: bool) -> None:
+def test_nearest_class_says_what_an_exception_means(cls: type, base: type | None) -> None:
     registry = ErrorRegistry(exceptions={LookupError: "conflict", ConflictError: "not_found"})
-    assert registry.is_mapped(cls) is mapped
+    assert registry.base_of(cls) is base
 
 
-def test_what_is_mapped_for_everything_is_not_for_what_says_it_itself() -> None:
-    registry = ErrorRegistry(exceptions={Exception: "conflict"})
-    assert [registry.is_mapped(cls) for cls in (OSError, NotFoundError, HTTPException)] == [
-        True,
-        False,
-        False,
-    ]
+@pytest.mark.parametrize(
+    ("cls", "base"),
+    [
+        (OSError, Exception),
+        (NotFoundError, AuthPIError),
+        (HTTPException, HTTPException),
+        (RowsError, None),
+        (BaseExceptionGroup, None),
+        (KeyboardInterrupt, None),
+    ],
+)
+def test_what_is_mapped_for_everything_is_not_for_what_says_it_itself(
+    cls: type, base: type | None
+) -> None:
+    assert ErrorRegistry(exceptions={Exception: "conflict"}).base_of(cls) is base
 
 
 @pytest.mark.parametrize("challenges", [None, [Challenge("Bearer")]])

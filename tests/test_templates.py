@@ -671,23 +671,95 @@ def test_the_short_way_is_left_where_there_is_more_to_say(
     assert templates.plain(make()) is None
 
 
+class SlowDownError(AuthPIError):
+    """An error that says more than its code."""
+
+    code = CODES["usage_limit_exceeded"]
+
+    def __init__(self) -> None:
+        super().__init__("Slow down.", retry_after=3)
+
+
+class OddlyMadeError(AuthPIError):
+    """An error that can be made only now and then."""
+
+    code = CODES["conflict"]
+    made = itertools.count()
+
+    def __init__(self) -> None:
+        if next(self.made) % 2:
+            raise RuntimeError
+        super().__init__()
+
+
+MAPPED = ErrorRegistry(
+    codes=[ErrorCode("busy", 503, "Busy.", retry_after=5)],
+    exceptions={
+        Exception: "conflict",
+        LookupError: "usage_limit_exceeded",
+        NotFoundError: "invalid_request",
+        IndexError: SlowDownError,
+        UnicodeError: OddlyMadeError,
+        OSError: "busy",
+        TimeoutError: "session_expired",
+        PermissionError: UnauthorizedClientError,
+        BrokenPipeError: ServerError,
+        EOFError: lambda _: ConflictError(),
+    },
+)
+
+
+@pytest.mark.parametrize(
+    ("exc", "status"),
+    [
+        pytest.param(NotFoundError("No user 5."), 400, id="its class"),
+        pytest.param(KeyError("secret"), 429, id="the class above"),
+        pytest.param(MixedError("No user 5."), 400, id="its class before another parent"),
+        pytest.param(IndexError("secret"), 429, id="a class with something to say"),
+        pytest.param(ValueError("secret"), 409, id="everything"),
+        pytest.param(ConflictError("Twice."), 409, id="what is not mapped"),
+        pytest.param(HTTPException(404), 404, id="Starlette's"),
+    ],
+)
+def test_the_short_way_is_taken_by_what_is_mapped(exc: Exception, status: int) -> None:
+    templates = Templates(MAPPED)
+    for _ in range(2):
+        messages = templates.plain(exc)
+        assert messages is not None
+        assert messages[0]["status"] == status
+        assert_answer(messages, carefully(exc, MAPPED))
+
+
 @pytest.mark.parametrize(
     "exc",
     [
-        pytest.param(NotFoundError(), id="its class"),
-        pytest.param(MixedError(), id="the class above"),
-        pytest.param(OtherMixedError(), id="another parent"),
-        pytest.param(HTTPException(404), id="Starlette's"),
-        pytest.param(fastapi.HTTPException(404), id="FastAPI's, which is one of Starlette's"),
+        pytest.param(OSError(), id="to a code of the server's"),
+        pytest.param(BrokenPipeError(), id="to a class of the server's"),
+        pytest.param(TimeoutError(), id="to a code with challenges"),
+        pytest.param(PermissionError(), id="to a class with challenges"),
+        pytest.param(EOFError(), id="to a function"),
+        pytest.param(ExceptionGroup("", [KeyError()]), id="a group of what is mapped"),
+        pytest.param(KeyboardInterrupt(), id="what is not mapped"),
     ],
 )
-def test_the_short_way_is_left_to_what_the_application_maps(exc: Exception) -> None:
-    assert Templates(REGISTRIES["mapped exceptions"]).plain(exc) is None
+def test_the_short_way_is_left_by_what_is_mapped(exc: BaseException) -> None:
+    templates = Templates(MAPPED)
+    for _ in range(2):
+        assert templates.plain(exc) is None
+
+
+def test_the_short_way_does_not_fail_where_a_class_can_not_be_made() -> None:
+    templates = Templates(MAPPED)
+    answers = [templates.plain(UnicodeError()) for _ in range(4)]
+    assert [answer is None for answer in answers] in ([False, True] * 2, [True, False] * 2)
 
 
 def test_what_the_application_maps_besides_does_not_stand_in_the_way() -> None:
     registry = ErrorRegistry(exceptions={Exception: "conflict", LookupError: "conflict"})
-    assert Templates(registry).plain(MixedError()) is not None
+    exc = MixedError()
+    messages = Templates(registry).plain(exc)
+    assert messages is not None
+    assert messages[0]["status"] == exc.code.status
 
 
 def test_messages_are_made_anew() -> None:
