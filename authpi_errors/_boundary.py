@@ -36,7 +36,6 @@ from authpi_errors._reporting import logger
 from authpi_errors._responding import Answered, Responder
 from authpi_errors._sending import Sending, WebSocketSending
 from authpi_errors._settled import has_departed, is_settled, note_departure, settle
-from authpi_errors._templates import Messages
 
 __all__ = ["Boundary"]
 
@@ -93,26 +92,40 @@ class Boundary:
         try:
             await self._serve(scope, receive, watch)
         except BaseException as exc:
-            plain = self._plain(exc, scope) if forward is None else None
-            if plain is not None:
-                await send_all(plain, send)
-                return
-            if not isinstance(forward, Sending):
-                forward = Sending(*connection, started=forward is not None)
-            if not await self._answer(exc, forward):
+            is_over = await self._answer_shortly(exc, scope, send) if forward is None else None
+            if is_over is None:
+                is_over = await self._answer(exc, _sending(connection, forward))
+            if not is_over:
                 raise
-        if forward is not send:
-            await self._complete(forward if isinstance(forward, Sending) else Sending(*connection))
+        else:
+            if forward is not send:
+                await self._complete(_sending(connection, forward))
 
     async def _serve_first(self, scope: Scope, receive: Receive, send: Send) -> None:
         self._prepare(scope)
         await self._serve(scope, receive, send)
 
-    def _plain(self, exc: BaseException, scope: Scope) -> Messages | None:
-        """Answer an exception in the shortest way, where nobody else has to do with it."""
-        if not self._is_bare or not self.is_outermost or isinstance(exc, _GONE):
+    async def _answer_shortly(self, exc: BaseException, scope: Scope, send: Send) -> bool | None:
+        """Answer an exception before which nothing was sent, where nobody else is to be asked.
+
+        Returns:
+            Whether that is the end of the exception; `None` if there is more to it, and nothing was
+            done.
+        """
+        if isinstance(exc, _GONE) or not (self._is_bare or not self._cors_of(scope)):
             return None
-        return self._responder.plain(exc, scope)
+        is_over = True
+        messages = self._responder.plain(exc, scope)
+        if messages is None and not self._is_left_alone(exc, scope):
+            is_over = not self._options.reraise
+            messages = self._responder.unexpected(exc, scope, raised_again=not is_over)
+        if messages is None:
+            return None
+        start, body = messages
+        settle(scope, start)
+        await send(start)
+        await send(body)
+        return is_over
 
     async def _call_other(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "websocket":
@@ -197,10 +210,12 @@ class Boundary:
 
     def _cors_for(self, response: ErrorResponse, scope: Scope) -> list[CORSMiddleware]:
         """Find the CORS middleware that would have added to a success on its way to here."""
-        if scope["type"] != "http":
-            return []
-        cors = self._stack_cors() + self._known_cors.of_routes(scope)
+        cors = self._cors_of(scope) if scope["type"] == "http" else []
         return [] if cors and _has_passed_cors(response) else cors
+
+    def _cors_of(self, scope: Scope) -> list[CORSMiddleware]:
+        """Find the CORS middleware of a request between here and its endpoint."""
+        return self._stack_cors() + self._known_cors.of_routes(scope)
 
     def _stack_cors(self) -> list[CORSMiddleware]:
         """Find the CORS middleware between here and the routes. Once it is built it stays."""
@@ -292,6 +307,13 @@ class Boundary:
         self._is_inside = is_inside
         # It is built into the application's middleware, once.
         self._has_catch_all = has_handler_for_everything(application)
+
+
+def _sending(connection: tuple[Scope, Receive, Send, Boundary], forward: Send | None) -> Sending:
+    """Give what has been sent of an answer, or begin with it."""
+    if isinstance(forward, Sending):
+        return forward
+    return Sending(*connection, started=forward is not None)
 
 
 def _boundaries(application: object) -> list[Boundary]:

@@ -77,11 +77,12 @@ class KnownCors:
             return cors_of_routes(scope)
         # Mounts move the root path, and one endpoint can be behind several; a 405 has one, too.
         key = id(router), id(endpoint), scope.get("root_path"), scope.get("method")
-        if key not in self._known:
+        known = self._known.get(key)
+        if known is None:
             if len(self._known) >= _MOST_KNOWN:
                 self._known.clear()
-            self._known[key] = cors_of_routes(scope), (router, endpoint)
-        return self._known[key][0]
+            known = self._known[key] = cors_of_routes(scope), (router, endpoint)
+        return known[0]
 
 
 # Paths of mounts can have parameters, and so any number of values.

@@ -57,7 +57,7 @@ def make_handler(
             notice()
             notice = None
         scope: Scope = connection.scope
-        is_turned_away = "app_root_path" in scope and type(exc) is HTTPException
+        is_turned_away = type(exc) is HTTPException and "app_root_path" in scope
         if scope["type"] == "http" and not is_turned_away:
             messages = responder.plain(exc, scope)
             if messages is not None:

@@ -122,6 +122,11 @@ def _seconds_until(date: str) -> int | None:
     return delay_seconds(seconds)
 
 
+def is_entity_tag(value: str) -> bool:
+    """Say whether a text is an entity tag as it stands in `ETag` (RFC 9110, 8.8.3)."""
+    return _ENTITY_TAG.fullmatch(value) is not None
+
+
 def entity_tag(value: object) -> str | None:
     """Give an entity tag as it stands in `ETag` (RFC 9110, 8.8.3), or `None` if it is none.
 
@@ -130,7 +135,7 @@ def entity_tag(value: object) -> str | None:
     if not isinstance(value, str | int) or isinstance(value, bool):
         return None
     text = (_text(value) or "").strip()
-    if _ENTITY_TAG.fullmatch(text):
+    if is_entity_tag(text):
         return text
     return f'"{text}"' if _OPAQUE_TAG.fullmatch(text) else None
 

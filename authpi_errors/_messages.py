@@ -30,10 +30,24 @@ def answer(response: ErrorResponse, scope: Scope, *, accepted: bool = False) -> 
         The start and the body of an HTTP response, the same as the denial of a WebSocket where the
         server can, or a `websocket.close`.
     """
+    # A fresh list each time: middleware outside appends to it.
+    headers = list(response.headers)
     if scope["type"] == "http":
-        return _http(response, "http.response", head=scope["method"] == "HEAD")
+        # HEAD gets the headers that GET would, and no body: RFC 9110, 9.3.2.
+        body = b"" if scope["method"] == "HEAD" else response.body
+        return [
+            {"type": "http.response.start", "status": response.status, "headers": headers},
+            {"type": "http.response.body", "body": body},
+        ]
     if not accepted and can_deny(scope):
-        return _http(response, "websocket.http.response", head=False)
+        return [
+            {
+                "type": "websocket.http.response.start",
+                "status": response.status,
+                "headers": headers,
+            },
+            {"type": "websocket.http.response.body", "body": response.body},
+        ]
     return [
         {
             "type": "websocket.close",
@@ -49,15 +63,6 @@ def can_deny(scope: Scope) -> bool:
     ASGI calls that the extension `websocket.http.response`.
     """
     return "websocket.http.response" in (scope.get("extensions") or {})
-
-
-def _http(response: ErrorResponse, kind: str, *, head: bool) -> list[Message]:
-    """HEAD gets the headers that GET would, and no body: RFC 9110, 9.3.2."""
-    return [
-        # A fresh list each time: middleware outside appends to it.
-        {"type": f"{kind}.start", "status": response.status, "headers": list(response.headers)},
-        {"type": f"{kind}.body", "body": b"" if head else response.body},
-    ]
 
 
 async def send_all(messages: Iterable[Message], send: Send) -> None:

@@ -6,7 +6,7 @@ import os
 import re
 import sys
 from collections.abc import Callable, Iterable
-from typing import Any, Final, cast
+from typing import Any, Final
 
 from starlette.types import Scope
 
@@ -24,7 +24,7 @@ def reference_of(scope: Scope) -> str:
         `x-request-id`, if it is harmless; else 32 fresh hexadecimal digits. This function does not
         raise.
     """
-    return _active_trace_id() or _sent_id(scope.get("headers")) or os.urandom(16).hex()
+    return _active_trace_id() or _sent_id(scope) or os.urandom(16).hex()
 
 
 def _active_trace_id() -> str | None:
@@ -33,24 +33,24 @@ def _active_trace_id() -> str | None:
     if trace is None:
         return None
     try:
-        context = trace.get_current_span().get_span_context()
+        span = trace.get_current_span()
+        if span is trace.INVALID_SPAN:
+            return None
+        context = span.get_span_context()
         return format(context.trace_id, "032x") if context.is_valid else None
     except Exception:
         # Half imported, or a span of somebody's own: there is another id.
         return None
 
 
-def _sent_id(headers: object) -> str | None:
+def _sent_id(scope: Scope) -> str | None:
     """Read the id that came with a request. What is sent twice, or is not valid, says nothing."""
-    if not isinstance(headers, list | tuple):
+    fields: Iterable[tuple[bytes, bytes]] | None = scope.get("headers")
+    if not isinstance(fields, _LISTS):
         # ASGI allows headers that can be read only once: that is for the application.
         return None
     try:
-        sent = [
-            field
-            for field in cast("Iterable[tuple[bytes, bytes]]", headers)
-            if field[0] in _READERS
-        ]
+        sent = [field for field in fields if field[0] in _READERS]
         if not sent:
             return None
         found: dict[bytes, list[bytes]] = {name: [] for name in _READERS}
@@ -61,6 +61,10 @@ def _sent_id(headers: object) -> str | None:
     except Exception:
         # No headers as ASGI has them.
         return None
+
+
+# A union would be made anew each time that it is asked.
+_LISTS: Final = (list, tuple)
 
 
 def _trace_id(traceparent: bytes) -> str | None:

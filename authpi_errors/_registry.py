@@ -7,7 +7,7 @@ import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from types import MappingProxyType
-from typing import Any, Final, TypeGuard, cast
+from typing import Any, Final, TypeGuard
 
 from starlette.exceptions import HTTPException, WebSocketException
 
@@ -233,13 +233,17 @@ class ErrorRegistry:
 
     def _find_single(self, exc: BaseException) -> AuthPIError | None:
         try:
-            error = self._decision_for(type(exc))(exc)
+            error: Any = self._decision_for(type(exc))(exc)
         except Exception as failure:
             reason = "".join(traceback.format_exception_only(failure)).strip()
             note(exc, f"authpi_errors could not map this exception: {reason}")
             return None
-        if error is None or issubclass(type(error), AuthPIError):
-            return cast("AuthPIError | None", error)
+        if error is None:
+            return None
+        if issubclass(type(error), AuthPIError):
+            # Not what the error says that it is.
+            answer: AuthPIError = error
+            return answer
         kind = type(error).__qualname__
         note(exc, f"authpi_errors could not map this exception: got {kind}, not an AuthPIError")
         return None

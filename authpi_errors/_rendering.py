@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from datetime import date, datetime, time
 from enum import Enum
 from itertools import islice
-from typing import Any, Final, NamedTuple, TypeVar
+from typing import Any, Final, TypeVar
 from uuid import UUID
 
 import orjson
@@ -54,7 +55,8 @@ MOST_ITEMS: Final = 1000
 _T = TypeVar("_T")
 
 
-class ErrorResponse(NamedTuple):
+@dataclass(slots=True)
+class ErrorResponse:
     """An error as it is sent.
 
     Attributes:

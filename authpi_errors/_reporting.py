@@ -19,7 +19,6 @@ from starlette.concurrency import run_in_threadpool
 from starlette.types import Scope
 
 from authpi_errors._reference import reference_of
-from authpi_errors._rendering import ErrorResponse
 from authpi_errors._routing import Routes
 
 __all__ = ["ErrorRecord", "Hook", "Reporter", "is_async", "logger"]
@@ -91,11 +90,6 @@ class Reporter:
         self._routes = Routes()
         self._storms = _Storms(interval, clock)
 
-    def is_listening(self, status: int) -> bool:
-        """Say whether anybody wants to know of an error with this status."""
-        level = logging.ERROR if status >= 500 else logging.INFO
-        return self._on_error is not None or logger.isEnabledFor(level)
-
     def reference(self, scope: Scope) -> str:
         """Give the reference of an error, which the user's function may make."""
         return self._users_reference(scope) or reference_of(scope)
@@ -120,7 +114,9 @@ class Reporter:
 
     def report(
         self,
-        response: ErrorResponse,
+        code: str,
+        status: int,
+        reference: str | None,
         scope: Scope,
         exc: BaseException | None,
         *,
@@ -130,7 +126,9 @@ class Reporter:
         """Log an error: above 499 as an error, else as information. Call it once for each.
 
         Args:
-            response: The answer.
+            code: The value of `error` in the answer.
+            status: Its HTTP status.
+            reference: Its reference, if it has one.
             scope: The scope of the connection, after routing.
             exc: What was raised, if anything was.
             is_unexpected: Whether nobody expected that.
@@ -139,28 +137,27 @@ class Reporter:
         Returns:
             The record for `notify`; `None` if there is no hook.
         """
-        level = _level(response.status)
+        level = _level(status)
         # Starlette's limit of a body puts a 413 of its own in the place of one that was raised.
-        is_repeated = exc is None and scope.get(_LOGGED) == response.status
+        is_repeated = exc is None and scope.get(_LOGGED) == status
         is_logged = logger.isEnabledFor(level) and not is_repeated
         if not is_logged and self._on_error is None:
             return None
         method, route = _method(scope), self._routes.template(scope)
         if is_logged:
             attributes = {
-                "code": _clean(response.code),
-                "status": response.status,
+                "code": _clean(code),
+                "status": status,
                 "method": _clean(method),
                 "route": _clean(route),
-                "reference": _clean(response.reference),
+                "reference": _clean(reference),
                 "exception_type": None if exc is None else _clean(_type_name(exc)),
             }
             traceback_of = exc if is_unexpected and not raised_again else None
             self._log(level, _sentence(attributes), attributes, traceback_of)
-            scope[_LOGGED] = response.status
+            scope[_LOGGED] = status
         if self._on_error is None:
             return None
-        code, status, reference = response.code, response.status, response.reference
         return ErrorRecord(code, status, method, route, reference, exc, is_unexpected, scope)
 
     def _log(

@@ -6,6 +6,7 @@ once: templates, routes, and which exceptions come in storms.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable
 
 from starlette.types import Scope
@@ -41,6 +42,7 @@ class Responder:
         self._templates = Templates(self.registry)
         self._reporter = Reporter(on_error=options.on_error, make_reference=options.make_reference)
         self._always_refers = options.always_refer
+        self._may_be_plain = options.on_error is None and not options.always_refer
 
     def plain(self, exc: BaseException, scope: Scope) -> Messages | None:
         """Answer an HTTP request that ends in an exception of which there is little to say.
@@ -55,9 +57,41 @@ class Responder:
         Returns:
             The messages of the answer; `None` if there is more to be done.
         """
-        if self._always_refers or scope["method"] == "HEAD" or self._reporter.is_listening(400):
+        if not self._may_be_plain or logger.isEnabledFor(logging.INFO) or scope["method"] == "HEAD":
             return None
         return None if isinstance(exc, self.options.ignore) else self._templates.plain(exc)
+
+    def unexpected(
+        self, exc: BaseException, scope: Scope, *, raised_again: bool
+    ) -> Messages | None:
+        """Answer an HTTP request that ends in an exception that nobody expected, and log that.
+
+        Args:
+            exc: What was raised.
+            scope: The scope of the request.
+            raised_again: Whether the server will see and log the exception itself.
+
+        Returns:
+            The messages of the answer; `None` if there is more to be done.
+        """
+        options = self.options
+        if options.on_error is not None or scope["method"] == "HEAD":
+            return None
+        template = self._templates.unexpected(exc)
+        if template is None or isinstance(exc, options.ignore):
+            return None
+        reference = self._reporter.reference(scope)
+        note(exc, f"reference: {reference}")
+        self._reporter.report(
+            template.code.value,
+            template.code.status,
+            reference,
+            scope,
+            exc,
+            is_unexpected=True,
+            raised_again=raised_again,
+        )
+        return template.plain_with_reference(reference)
 
     def respond(
         self,
@@ -86,7 +120,13 @@ class Responder:
         if exc is not None and response.reference is not None:
             note(exc, f"reference: {response.reference}")
         record = self._reporter.report(
-            response, scope, exc, is_unexpected=is_unexpected, raised_again=raised_again
+            response.code,
+            response.status,
+            response.reference,
+            scope,
+            exc,
+            is_unexpected=is_unexpected,
+            raised_again=raised_again,
         )
         return response, record
 

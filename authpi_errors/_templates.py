@@ -21,6 +21,7 @@ from authpi_errors._exceptions import (
     ErrorOptions,
     FieldError,
     PreconditionFailedError,
+    ServerError,
     error_with,
 )
 from authpi_errors._headers import Header
@@ -58,6 +59,7 @@ class Templates:
         self._plain: dict[type, _Plain] = {}
         # By the identity of a code, which is kept so that nothing else takes it.
         self._filled: dict[tuple[type, int], tuple[ErrorCode, _Template | None]] = {}
+        self._server_error: _Template | None = None
 
     def plain(self, exc: BaseException) -> Messages | None:
         """Answer an exception that says nothing but which error it is, and perhaps a text.
@@ -76,6 +78,21 @@ class Templates:
             # Careful rendering finds out what is wrong, and leaves it out.
             return None
 
+    def unexpected(self, exc: BaseException) -> _Template | None:
+        """Give the template for an exception, if nobody expected it.
+
+        Args:
+            exc: What was raised.
+
+        Returns:
+            The template of a server's error, which has a reference; `None` if the exception is
+            expected, a group, or no `Exception`, or if there is no such template. This method does
+            not raise.
+        """
+        if (self._plain.get(type(exc)) or self._learn(type(exc))) is not _unexpected:
+            return None
+        return self._server_error
+
     def _learn(self, cls: type) -> _Plain:
         plain = self._plain_of(cls) or _nothing
         _keep(self._plain, cls, plain)
@@ -83,6 +100,11 @@ class Templates:
 
     def _plain_of(self, cls: type) -> _Plain | None:
         base = self._registry.base_of(cls)
+        if base is None and _is_single(cls):
+            template = self._template(ServerError, ServerError.code)
+            if template is not None and template.code.status >= 500:
+                self._server_error = template
+            return _unexpected
         target = None if base is None else self._registry.exceptions.get(base)
         if target is not None:
             return self._plain_of_target(target)
@@ -175,7 +197,16 @@ _Plain = Callable[[Any], Messages | None]
 _OPTIONS: Final = ("description", *(name for name in ErrorOptions.__annotations__))
 
 
+def _is_single(cls: type) -> bool:
+    """Say whether an exception is an `Exception`, and no group of others."""
+    return issubclass(cls, Exception) and not issubclass(cls, BaseExceptionGroup)
+
+
 def _nothing(exc: BaseException) -> None:
+    del exc
+
+
+def _unexpected(exc: BaseException) -> None:
     del exc
 
 
@@ -205,9 +236,12 @@ class _Template:
     def plain(self, error: AuthPIError) -> Messages | None:
         """Answer an error that has no reference."""
         given = error.__dict__
-        if len(given) <= 1 and ("description" in given or not given):
-            return self.plain_with(error.description)
-        filled = None if "code" in given else self._fill(given, NOBODY)
+        if not given:
+            return self._messages(self._body, self._headers)
+        if len(given) == 1 and "description" in given:
+            body = self._head + _text(given["description"]) + self._tail
+            return self._messages(body, self._headers)
+        filled = None if "code" in given else self._fill(given)
         return filled and self._messages(filled[0], filled[1])
 
     def plain_with(self, description: str | None) -> Messages:
@@ -221,13 +255,20 @@ class _Template:
         del exc
         return self._messages(self._body, self._headers)
 
+    def plain_with_reference(self, reference: str) -> Messages:
+        """Answer an exception of which nothing gets out, with a reference."""
+        head = self._head + self._description + b',"reference":'
+        return self._messages(head + _text(reference) + self._tail, self._headers)
+
     def _messages(self, body: bytes, headers: tuple[Header, ...]) -> Messages:
+        size = len(body)
+        digits = _DIGITS[size] if size < _MOST_DIGITS else b"%d" % size
         return (
             {
                 "type": "http.response.start",
                 "status": self._status,
                 # A list of their own: middleware outside appends to it.
-                "headers": [_JSON, _length(body), *headers],
+                "headers": [_JSON, (b"content-length", digits), *headers],
             },
             {"type": "http.response.body", "body": body},
         )
@@ -238,41 +279,43 @@ class _Template:
         if filled is None:
             return None
         body, headers, reference = filled
+        length = (b"content-length", b"%d" % len(body))
         return ErrorResponse(
-            self._status, (_JSON, _length(body), *headers), body, self.code.value, reference
+            self._status, (_JSON, length, *headers), body, self.code.value, reference
         )
 
     def _fill(
-        self, given: Mapping[str, Any], asked: Asked
+        self, given: Mapping[str, Any], asked: Asked | None = None
     ) -> tuple[bytes, tuple[Header, ...], str | None] | None:
         """Give the body, the headers after the length, and the reference."""
-        if not given.keys() <= self._fillable:
-            return None
-        code = self.code
-        headers = self._varying_headers
+        for name in given:
+            if name not in self._fillable:
+                return None
         description: str | None = given.get("description")
-        head = self._head + (self._description if description is None else _text(description))
         retry_after: int | None = given.get("retry_after")
+        reference: str | None = given.get("reference")
+        fields: object = given.get("fields")
+        tag: str | None = given.get("current_etag")
+
+        headers = self._varying_headers
+        head = self._head + (self._description if description is None else _text(description))
         if retry_after is None:
-            retry_after = code.retry_after
+            retry_after = self.code.retry_after
         if retry_after is not None:
-            digits = _digits(retry_after)
+            digits = _delay(retry_after)
             headers = ((b"retry-after", digits), *headers)
             body = b',"retryable":true,"retry_after":' + digits
         else:
             body = b',"retryable":true' if self._is_retryable else b',"retryable":false'
-        fields: object = given.get("fields")
         if fields is not None and fields != ():
             body += b',"fields":' + _fields(fields)
-        tag: str | None = given.get("current_etag")
         if tag is not None:
             headers = ((b"etag", _tag(tag)), *headers)
             encoded = orjson.dumps(tag)
-            body += b',"current_etag":' + encoded + b',"currentETag":' + encoded
-        reference: str | None = given.get("reference")
-        if reference is None:
+            body = b'%b,"current_etag":%b,"currentETag":%b' % (body, encoded, encoded)
+        if reference is None and asked is not None:
             # Asked for once: what is odd has been found by now.
-            reference = asked.reference(code.status)
+            reference = asked.reference(self._status)
         if reference is not None:
             head += b',"reference":' + _text(reference)
         return head + body + b"}", headers, reference
@@ -288,13 +331,9 @@ def _text(text: object) -> bytes:
     return orjson.dumps(text)
 
 
-# Most bodies are short.
-_LENGTHS: Final = tuple((b"content-length", b"%d" % size) for size in range(512))
-
-
-def _length(body: bytes) -> Header:
-    size = len(body)
-    return _LENGTHS[size] if size < len(_LENGTHS) else (b"content-length", b"%d" % size)
+# Most bodies are short, and most delays.
+_MOST_DIGITS: Final = 512
+_DIGITS: Final = tuple(b"%d" % number for number in range(_MOST_DIGITS))
 
 
 def _fields(fields: object) -> bytes:
@@ -318,15 +357,15 @@ def _members(item: object) -> dict[str, str]:
 
 
 def _tag(tag: object) -> bytes:
-    if type(tag) is not str or _headers.entity_tag(tag) != tag:
+    if type(tag) is not str or not _headers.is_entity_tag(tag):
         raise _OddError
     return tag.encode("latin-1")
 
 
-def _digits(delay: object) -> bytes:
+def _delay(delay: object) -> bytes:
     if type(delay) is not int or not 0 <= delay < 2**31:
         raise _OddError
-    return b"%d" % delay
+    return _DIGITS[delay] if delay < _MOST_DIGITS else b"%d" % delay
 
 
 def _keep(cache: dict[Any, Any], key: object, value: object) -> None:

@@ -68,11 +68,18 @@ def report(
     exc: BaseException | None = None,
     *,
     scope: Scope = SCOPE,
+    is_unexpected: bool = True,
     raised_again: bool = False,
 ) -> ErrorRecord | None:
     scope.pop("authpi_errors.logged", None)
     return reporter.report(
-        response, scope, exc, is_unexpected=exc is not None, raised_again=raised_again
+        response.code,
+        response.status,
+        response.reference,
+        scope,
+        exc,
+        is_unexpected=is_unexpected and exc is not None,
+        raised_again=raised_again,
     )
 
 
@@ -235,26 +242,6 @@ def test_records_can_be_collected_in_sets(log: pytest.LogCaptureFixture) -> None
     assert len({report(reporter), report(reporter)}) == 2
 
 
-@pytest.mark.parametrize(
-    ("level", "on_error", "listening"),
-    [
-        pytest.param(logging.INFO, None, (True, True), id="log of everything"),
-        pytest.param(logging.WARNING, None, (False, True), id="log of what is serious"),
-        pytest.param(logging.CRITICAL, None, (False, False), id="no log"),
-        pytest.param(logging.CRITICAL, print, (True, True), id="hook"),
-    ],
-)
-def test_somebody_listens_or_nobody(
-    level: int,
-    on_error: Hook | None,
-    listening: tuple[bool, bool],
-    caplog: pytest.LogCaptureFixture,
-) -> None:
-    caplog.set_level(level, "authpi_errors")
-    reporter = Reporter(on_error=on_error)
-    assert (reporter.is_listening(404), reporter.is_listening(500)) == listening
-
-
 def test_without_a_hook_there_is_no_record_to_keep(log: pytest.LogCaptureFixture) -> None:
     assert report(Reporter()) is None
 
@@ -307,7 +294,7 @@ def test_what_the_server_logs_is_not_logged_twice(log: pytest.LogCaptureFixture)
 
 
 def test_expected_error_has_no_traceback(log: pytest.LogCaptureFixture) -> None:
-    Reporter().report(SERVER_ERROR, SCOPE, raised(), is_unexpected=False, raised_again=False)
+    report(Reporter(), exc=raised(), is_unexpected=False)
     assert [has_traceback(record) for record in log.records] == [False]
 
 
