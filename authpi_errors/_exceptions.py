@@ -66,16 +66,21 @@ class FieldError(NamedTuple):
     message: str
 
 
-class ErrorOptions(TypedDict, total=False):
-    """The options that every error takes; `AuthPIError` says what they mean."""
+class _MoreOptions(TypedDict, total=False):
+    """The options that few errors have."""
 
     status: int | None
     retryable: bool | None
-    retry_after: float | timedelta | None
     reference: str | None
     fields: Iterable[FieldError]
     headers: Mapping[str, str] | None
     extra: Mapping[str, object] | None
+
+
+class ErrorOptions(_MoreOptions, total=False):
+    """The options that every error takes; `AuthPIError` says what they mean."""
+
+    retry_after: float | timedelta | None
 
 
 class AuthPIError(Exception):
@@ -129,32 +134,17 @@ class AuthPIError(Exception):
         self,
         description: str | None = None,
         *,
-        status: int | None = None,
-        retryable: bool | None = None,
         retry_after: float | timedelta | None = None,
-        reference: str | None = None,
-        fields: Iterable[FieldError] = (),
-        headers: Mapping[str, str] | None = None,
-        extra: Mapping[str, object] | None = None,
+        **options: Unpack[_MoreOptions],
     ) -> None:
         # `BaseException.__new__` has the arguments. What is not given is not set: the class has it,
-        # and an error of which nothing is set is answered soonest.
+        # and an error of which nothing is set is made and answered soonest.
         if description is not None:
             self.description = description
-        if status is not None:
-            self.status = status
-        if retryable is not None:
-            self.retryable = retryable
         if retry_after is not None:
             self.retry_after = retry_after
-        if reference is not None:
-            self.reference = reference
-        if fields is not AuthPIError.fields:
-            self.fields = fields
-        if headers is not None:
-            self.headers = headers
-        if extra is not None:
-            self.extra = extra
+        if options:
+            _set_options(self, options)
 
     def __str__(self) -> str:
         """Give the description, or what the code says."""
@@ -172,6 +162,17 @@ class AuthPIError(Exception):
         """Give the challenges that only this error has, made of those that are offered."""
         del offered, description
         return ()
+
+
+def _set_options(error: AuthPIError, options: _MoreOptions) -> None:
+    for name, value in options.items():
+        if name not in _MoreOptions.__annotations__:
+            raise TypeError(
+                f"{type(error).__qualname__}() got an unexpected keyword argument {name!r}: all "
+                f"errors take {', '.join(ErrorOptions.__annotations__)}."
+            )
+        if value is not None:
+            setattr(error, name, value)
 
 
 class InvalidRequestError(AuthPIError):
