@@ -627,6 +627,48 @@ def test_the_short_way_is_taken(make: Callable[[], BaseException]) -> None:
         assert_answer(messages, carefully(exc, REGISTRIES["no options"]))
 
 
+SERVERS = [
+    ErrorRegistry(),
+    ErrorRegistry(codes=[ErrorCode("server_error", 500, "Our fault.", retryable=True)]),
+    ErrorRegistry(codes=[ErrorCode("server_error", 503, 'Come "back".', retry_after=7)]),
+]
+
+
+@pytest.mark.parametrize("registry", SERVERS)
+def test_what_nobody_expected_has_the_same_answer_both_ways(registry: ErrorRegistry) -> None:
+    template = Templates(registry).unexpected(RuntimeError())
+    assert template is not None
+    for reference in ("r1", 'é"\\'):
+        asked = Request("GET", made_reference=reference)
+        messages = template.plain_with_reference(reference)
+        assert_answer(messages, render(ServerError(), registry, asked))
+
+
+@pytest.mark.parametrize(
+    "exc",
+    [
+        pytest.param(NotFoundError(), id="an error"),
+        pytest.param(ServerError(), id="the server's error"),
+        pytest.param(HTTPException(204), id="an HTTPException that is no error"),
+        pytest.param(OSError(), id="what is mapped"),
+        pytest.param(ExceptionGroup("", [RuntimeError()]), id="a group"),
+        pytest.param(BaseExceptionGroup("", [KeyboardInterrupt()]), id="a group of anything"),
+        pytest.param(KeyboardInterrupt(), id="what ends the process"),
+        pytest.param(RequestValidationError([]), id="an invalid request"),
+    ],
+)
+def test_there_is_no_template_for_what_may_be_expected(exc: BaseException) -> None:
+    templates = Templates(ErrorRegistry(exceptions={OSError: lambda _: ConflictError()}))
+    assert templates.unexpected(RuntimeError()) is not None
+    assert templates.unexpected(exc) is None
+
+
+@pytest.mark.parametrize("status", [400, 401, 405])
+def test_there_is_no_template_for_a_servers_error_that_is_none(status: int) -> None:
+    registry = ErrorRegistry(codes=[ErrorCode("server_error", status, "Yours.")])
+    assert Templates(registry).unexpected(RuntimeError()) is None
+
+
 def test_the_short_way_is_taken_whatever_was_answered_before() -> None:
     templates = Templates(ErrorRegistry())
     templates.plain(HTTPException(HTTPStatus.NOT_FOUND))
