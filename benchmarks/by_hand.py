@@ -21,6 +21,7 @@ from benchmarks.situations import DESCRIPTIONS, UNEXPECTED, UNROUTED, Situation
 
 __all__ = [
     "ByHandError",
+    "PassOn",
     "TryExcept",
     "add_handlers",
     "catching",
@@ -108,6 +109,17 @@ class TryExcept(BaseHTTPMiddleware):
             return _respond(exc)
         except Exception as exc:
             return _respond_to_bug(exc)
+
+
+class PassOn:
+    """Middleware that does nothing."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass everything on."""
+        await self.app(scope, receive, send)
 
 
 def _ready(situation: Situation) -> tuple[list[tuple[bytes, bytes]], bytes]:

@@ -32,6 +32,7 @@ from authpi_errors import (
 from benchmarks import exchange
 from benchmarks.by_hand import (
     ByHandError,
+    PassOn,
     TryExcept,
     add_handlers,
     catching,
@@ -61,9 +62,10 @@ __all__ = [
     "FRAMEWORKS",
     "HANDLER",
     "INSTALL",
+    "INSTALL_BEHIND",
     "MIDDLEWARE",
-    "OURS",
     "READY",
+    "READY_BEHIND",
     "TRY_EXCEPT",
     "Contender",
     "check",
@@ -77,7 +79,9 @@ INSTALL = "authpi_errors, install"
 HANDLER = "hand-written handler, orjson"
 TRY_EXCEPT = "BaseHTTPMiddleware, try and except"
 DEFAULT = "the framework's HTTPException"
-OURS = frozenset({MIDDLEWARE, ADD_MIDDLEWARE, INSTALL})
+# Behind middleware of the application's own, there is a boundary on either side of that.
+READY_BEHIND = "ready bytes behind middleware"
+INSTALL_BEHIND = "authpi_errors, install, behind middleware"
 
 Endpoint = Callable[[Request], Awaitable[Response]]
 # What an endpoint raises, by situation.
@@ -191,6 +195,15 @@ def _add_middleware(app: Starlette) -> None:
     app.add_middleware(ErrorMiddleware)
 
 
+def _add_pass_on(app: Starlette) -> None:
+    app.add_middleware(PassOn)
+
+
+def _install_behind(app: Starlette) -> None:
+    app.add_middleware(PassOn)
+    install(app)
+
+
 def _add_try_except(app: Starlette) -> None:
     app.add_middleware(TryExcept)
 
@@ -269,7 +282,8 @@ def _within(framework: str) -> Iterator[Contender]:
 
     fine = _returning(ready_response(SITUATIONS[SUCCESS]))
     others: dict[str, _Add] = {HANDLER: add_handlers, TRY_EXCEPT: _add_try_except}
-    for way, add in {READY: _nothing, **_OURS_IN, **others}.items():
+    behind: dict[str, _Add] = {READY_BEHIND: _add_pass_on, INSTALL_BEHIND: _install_behind}
+    for way, add in {READY: _nothing, **_OURS_IN, **others, **behind}.items():
         yield contender(way, SUCCESS, fine, add)
     for name, make in _RAISED_WITH_OURS.items():
         yield contender(READY, name, _returning(ready_response(SITUATIONS[name])), _nothing)

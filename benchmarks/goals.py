@@ -11,8 +11,10 @@ from benchmarks.contenders import (
     DEFAULT,
     HANDLER,
     INSTALL,
+    INSTALL_BEHIND,
     MIDDLEWARE,
     READY,
+    READY_BEHIND,
 )
 from benchmarks.peers import PEERS
 from benchmarks.situations import (
@@ -123,8 +125,8 @@ def _name(framework: str, way: str, situation: str) -> str:
     return f"{framework}: {way}: {situation}"
 
 
-def _more(framework: str, way: str, limit: float) -> Goal:
-    ours, beside = (_name(framework, each, SUCCESS) for each in (way, READY))
+def _more(framework: str, way: str, limit: float, floor: str = READY) -> Goal:
+    ours, beside = (_name(framework, each, SUCCESS) for each in (way, floor))
     return Goal(f"{framework}, success, {way}", limit, ours, (beside,), is_ratio=False)
 
 
@@ -150,8 +152,10 @@ _PEERS = tuple(
 GOALS = (
     _more("Starlette", ADD_MIDDLEWARE, 5_000),
     _more("Starlette", INSTALL, 9_500),
+    _more("Starlette", INSTALL_BEHIND, 9_500, READY_BEHIND),
     _more("FastAPI", ADD_MIDDLEWARE, 5_000),
     _more("FastAPI", INSTALL, 9_500),
+    _more("FastAPI", INSTALL_BEHIND, 9_500, READY_BEHIND),
     _alone(NOT_FOUND, 1.6),
     _alone(PRECONDITION, 2.5),
     _alone(RATE_LIMIT, 2.1),
