@@ -201,7 +201,8 @@ class InvalidContentTypeError(AuthPIError):
         **options: Unpack[ErrorOptions],
     ) -> None:
         super().__init__(description, **options)
-        self.supported = supported
+        if supported is not InvalidContentTypeError.supported:
+            self.supported = supported
 
     def header_fields(self, method: str) -> Mapping[str, str | None]:
         """List what is supported."""
@@ -242,7 +243,8 @@ class InsufficientScopeError(AuthPIError):
         **options: Unpack[ErrorOptions],
     ) -> None:
         super().__init__(description, **options)
-        self.scope = scope
+        if scope is not InsufficientScopeError.scope:
+            self.scope = scope
 
     def challenge(self, offered: Sequence[Challenge], description: str) -> Sequence[Challenge]:
         """Ask for the scope in each scheme that takes tokens; in `Bearer` where none is offered."""
@@ -275,7 +277,8 @@ class _AuthenticationError(AuthPIError):
         **options: Unpack[ErrorOptions],
     ) -> None:
         super().__init__(description, **options)
-        self.challenges = challenges
+        if challenges is not _AuthenticationError.challenges:
+            self.challenges = challenges
 
     def challenge(self, offered: Sequence[Challenge], description: str) -> Sequence[Challenge]:
         """Give the challenges as they are: RFC 6750, 3.1 has no `error` for this."""

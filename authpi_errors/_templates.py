@@ -8,6 +8,8 @@ error that holds more than that, or something odd, is left to it.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from collections.abc import Set as AbstractSet
+from functools import lru_cache
 from http import HTTPStatus
 from typing import Any, Final
 
@@ -20,8 +22,11 @@ from authpi_errors._exceptions import (
     AuthPIError,
     ErrorOptions,
     FieldError,
+    InsufficientScopeError,
     PreconditionFailedError,
     ServerError,
+    SessionExpiredError,
+    UnauthorizedClientError,
     error_with,
 )
 from authpi_errors._headers import Header
@@ -143,13 +148,13 @@ class Templates:
     def _template_of(self, cls: type[AuthPIError]) -> _Template | None:
         """Make the template of a class, for errors of the client."""
         template = self._template(cls, cls.code)
-        return None if template is None or template.code.status >= 500 else template
+        return template if template is not None and template.is_plain else None
 
     def _template_with(self, code: ErrorCode) -> _Template | None:
         """Make the template of a code, for errors of the client."""
         error = error_with(code)
         template = self._template(type(error), error.code)
-        return None if template is None or code.status >= 500 else template
+        return template if template is not None and template.is_plain else None
 
     def render(self, error: AuthPIError, asked: Asked) -> ErrorResponse:
         """Render an error: as `render` does, and with the same result.
@@ -179,7 +184,8 @@ class Templates:
         has_tag = cls.header_fields is PreconditionFailedError.header_fields
         is_plain = (
             (has_tag or cls.header_fields is AuthPIError.header_fields)
-            and cls.challenge is AuthPIError.challenge
+            and cls.challenge in _CHALLENGES
+            and all(getattr(cls, name, ()) == () for name in ("challenges", "scope"))
             and cls.__getattribute__ is AuthPIError.__getattribute__
             and getattr(cls, "current_etag", None) is None
             and all(getattr(cls, name) is getattr(AuthPIError, name) for name in _OPTIONS)
@@ -187,13 +193,57 @@ class Templates:
         bare = AuthPIError()
         bare.code = code if code is not cls.code else self._registry.code_of(cls.__new__(cls))
         status = bare.code.status
-        # What a 401 or 405 says hangs on the request; the body of a 412 alone has the entity tag.
-        if not is_plain or status in (401, 405) or (has_tag and status != 412):
+        # What a 405 says hangs on the request; the body of a 412 alone has the entity tag.
+        if not is_plain or status == 405 or (has_tag and status != 412):
             return None
-        return _Template(bare.code, render(bare, self._registry, NOBODY), has_tag=has_tag)
+        fillable = _FILLABLE
+        if has_tag:
+            fillable |= {"current_etag"}
+        elif cls.challenge is InsufficientScopeError.challenge:
+            fillable |= {"scope"}
+        is_challenged = status == 401 or cls.challenge is not AuthPIError.challenge
+        challenged = self._challenged(cls, bare.code) if is_challenged else None
+        return _Template(bare.code, render(bare, self._registry, NOBODY), fillable, challenged)
+
+    def _challenged(self, cls: type[AuthPIError], code: ErrorCode) -> _Challenged:
+        """Give what makes the headers of an error with challenges."""
+
+        @lru_cache(_MOST_DESCRIPTIONS)
+        def headers(
+            description: str, scope: str | None, has_credentials: bool
+        ) -> tuple[Header, ...]:
+            error = cls.__new__(cls)
+            vars(error).update(code=code, description=description)
+            if scope is not None:
+                vars(error).update(scope=scope)
+            response = render(error, self._registry, NOBODY if has_credentials else _STRANGER)
+            return _varying(response)
+
+        return headers
 
 
+class _Stranger(Asked):
+    """A request without credentials."""
+
+    __slots__ = ()
+
+    def has_credentials(self) -> bool:
+        return False
+
+
+_STRANGER: Final = _Stranger()
 _Plain = Callable[[Any], Messages | None]
+_Challenged = Callable[[str, str | None, bool], tuple[Header, ...]]
+# These hang on nothing but the arguments, and on `challenges` and `scope`.
+_CHALLENGES: Final = (
+    AuthPIError.challenge,
+    InsufficientScopeError.challenge,
+    SessionExpiredError.challenge,
+    UnauthorizedClientError.challenge,
+)
+# Each can be in a challenge, and so in what is kept.
+_MOST_DESCRIPTIONS: Final = 64
+_LONGEST_TEXT: Final = 500
 _OPTIONS: Final = ("description", *(name for name in ErrorOptions.__annotations__))
 
 
@@ -216,10 +266,17 @@ class _Template:
     Args:
         code: The code.
         response: An answer without anything of its own.
-        has_tag: Whether the errors can have a `current_etag`.
+        fillable: What the errors can have of their own.
+        challenged: Gives the headers, after those that an error fills in, of one with challenges.
     """
 
-    def __init__(self, code: ErrorCode, response: ErrorResponse, *, has_tag: bool) -> None:
+    def __init__(
+        self,
+        code: ErrorCode,
+        response: ErrorResponse,
+        fillable: AbstractSet[str],
+        challenged: _Challenged | None,
+    ) -> None:
         self.code = code
         self._status = code.status
         # Copies: what orjson gives keeps some 4 KiB for as long as it lives.
@@ -229,9 +286,11 @@ class _Template:
         self._tail = self._body[len(self._head) + len(self._description) :]
         # After the type and the length.
         self._headers = response.headers[2:]
-        self._varying_headers = tuple(f for f in response.headers if f[0] not in _FILLED)
+        self._varying_headers = _varying(response)
         self._is_retryable = code.is_retryable()
-        self._fillable = _FILLABLE | {"current_etag"} if has_tag else _FILLABLE
+        self._fillable = fillable
+        self._challenged = challenged
+        self.is_plain = challenged is None and code.status < 500
 
     def plain(self, error: AuthPIError) -> Messages | None:
         """Answer an error that has no reference."""
@@ -298,6 +357,8 @@ class _Template:
         tag: str | None = given.get("current_etag")
 
         headers = self._varying_headers
+        if self._challenged is not None:
+            headers = self._headers_with_challenges(given, asked)
         head = self._head + (self._description if description is None else _text(description))
         if retry_after is None:
             retry_after = self.code.retry_after
@@ -319,6 +380,26 @@ class _Template:
         if reference is not None:
             head += b',"reference":' + _text(reference)
         return head + body + b"}", headers, reference
+
+    def _headers_with_challenges(
+        self, given: Mapping[str, Any], asked: Asked | None
+    ) -> tuple[Header, ...]:
+        if self._challenged is None or asked is None:
+            raise _OddError
+        description = given.get("description")
+        if description is None:
+            description = self.code.description
+        scope = given.get("scope")
+        for text in (description, "" if scope is None else scope):
+            if type(text) is not str or len(text) > _LONGEST_TEXT:
+                raise _OddError
+        has_credentials = self._status != 401 or asked.has_credentials()
+        return self._challenged(description, scope, has_credentials)
+
+
+def _varying(response: ErrorResponse) -> tuple[Header, ...]:
+    """Give the headers that an error does not fill in."""
+    return tuple(field for field in response.headers if field[0] not in _FILLED)
 
 
 class _OddError(Exception):

@@ -519,7 +519,7 @@ WORDS = st.sampled_from(["", " ", "a", 'é€"\\', "\ud800", '"1"', 'W/"1"', "v1
 CODE_RECORDS = st.sampled_from([*CODES.values(), QUOTA, GONE, *(cls.code for cls in CLASSES)])
 DELAYS = st.sampled_from([None, 0, 5, 1.5, True, -1, 2**31])
 VALUES: dict[str, st.SearchStrategy[Any]] = {
-    "description": WORDS | st.text() | st.sampled_from([None, 5]),
+    "description": WORDS | st.text() | st.sampled_from([None, 5, 'é"' * 300]),
     "reference": WORDS | st.sampled_from([None, 0, 5]),
     "retry_after": DELAYS,
     "current_etag": WORDS | st.sampled_from([None, 0]),
@@ -529,6 +529,8 @@ VALUES: dict[str, st.SearchStrategy[Any]] = {
     "fields": st.sampled_from([(), [], [FieldError("a", "b", "é")], None, 0, 5]),
     "headers": st.sampled_from([None, {}, {"ETag": '"1"', "X-A": "b"}, 5]),
     "extra": st.sampled_from([None, {}, {"a": 1}, 5]),
+    "scope": st.sampled_from([None, (), "", "a b", "é", "a" * 600, ["a", "b"], 5]),
+    "challenges": st.sampled_from([None, (), [Challenge("Basic")], "Basic", 5]),
     "__notes__": st.just(["A note."]),
     "user_id": st.just(5),
 }
@@ -661,6 +663,23 @@ def test_there_is_no_template_for_what_may_be_expected(exc: BaseException) -> No
     templates = Templates(ErrorRegistry(exceptions={OSError: lambda _: ConflictError()}))
     assert templates.unexpected(RuntimeError()) is not None
     assert templates.unexpected(exc) is None
+
+
+@pytest.mark.parametrize("registry", REGISTRIES.values(), ids=REGISTRIES)
+@pytest.mark.parametrize("asked", ASKED.values(), ids=ASKED)
+def test_challenges_are_those_of_this_error_however_many_there_were(
+    registry: ErrorRegistry, asked: Asked
+) -> None:
+    templates = Templates(registry)
+    for number in [*range(100), *range(100)]:
+        for error in (
+            UnauthorizedClientError(f"No {number}."),
+            SessionExpiredError(f"No {number}."),
+            SessionExpiredError(challenges=[Challenge("Basic", {"realm": str(number)})]),
+            InsufficientScopeError("No.", scope=f"users:{number}"),
+            InsufficientScopeError(f"No {number}."),
+        ):
+            assert templates.render(error, asked) == render(error, registry, asked)
 
 
 @pytest.mark.parametrize("status", [400, 401, 405])
