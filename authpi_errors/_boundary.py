@@ -34,7 +34,7 @@ from authpi_errors._registry import is_group, leaves
 from authpi_errors._rendering import ErrorResponse
 from authpi_errors._reporting import logger
 from authpi_errors._responding import Answered, Responder
-from authpi_errors._sending import Sending, WebSocketSending
+from authpi_errors._sending import Sending, WebSocketSending, drop
 from authpi_errors._settled import has_departed, is_settled, note_departure, settle
 
 __all__ = ["Boundary"]
@@ -92,9 +92,12 @@ class Boundary:
         try:
             await self._serve(scope, receive, watch)
         except BaseException as exc:
-            is_over = await self._answer_shortly(exc, scope, send) if forward is None else None
+            # What tasks that were left behind still send is dropped, once this is answered.
+            before, forward = forward, drop
+            is_over = await self._answer_shortly(exc, scope, send) if before is None else None
             if is_over is None:
-                is_over = await self._answer(exc, _sending(connection, forward))
+                forward = _sending(connection, before)
+                is_over = await self._answer(exc, forward)
             if not is_over:
                 raise
         else:

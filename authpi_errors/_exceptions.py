@@ -22,9 +22,10 @@ rendered, so that no mistake in an error hides the error.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import timedelta
 from types import MappingProxyType
-from typing import Final, NamedTuple, TypedDict, Unpack
+from typing import Final, TypedDict, Unpack
 
 from authpi_errors import codes
 from authpi_errors._challenges import Challenge
@@ -51,7 +52,8 @@ __all__ = [
 ]
 
 
-class FieldError(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class FieldError:
     """What is wrong with one field of a request: an item of the body's `fields`.
 
     Attributes:

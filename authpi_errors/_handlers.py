@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from functools import partial
+from types import CodeType
 from typing import Any, Final, cast
 
 from starlette.applications import Starlette
@@ -129,8 +130,7 @@ def _is_users(application: Starlette, keys: Iterable[object]) -> bool:
     """Say whether the first of the application's handlers for `keys` has been set by the user."""
     handlers = application.exception_handlers
     handler = next((handlers[key] for key in keys if key in handlers), None)
-    is_ours = getattr(handler, "__module__", None) == __name__
-    return handler is not None and not _is_default(handler) and not is_ours
+    return handler is not None and not _is_default(handler) and not _is_ours(handler)
 
 
 def add_handlers(
@@ -202,6 +202,12 @@ def _settled_response(response: ASGIApp | None) -> ASGIApp | None:
         await response(scope, receive, settling)
 
     return respond
+
+
+def _is_ours(handler: object) -> bool:
+    """Say whether a handler is one that was made here; what wraps it has its name, too."""
+    code: CodeType | None = getattr(handler, "__code__", None)
+    return code is not None and code.co_filename == make_handler.__code__.co_filename
 
 
 def _is_default(handler: object) -> bool:

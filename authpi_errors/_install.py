@@ -86,7 +86,7 @@ def install(
 
 
 # Where an application has what `install` has done to it.
-_INSTALLED: Final = "authpi_errors"
+_INSTALLED: Final = "authpi_errors.installed"
 
 
 class _Installed:

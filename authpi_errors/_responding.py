@@ -42,7 +42,9 @@ class Responder:
         self._templates = Templates(self.registry)
         self._reporter = Reporter(on_error=options.on_error, make_reference=options.make_reference)
         self._always_refers = options.always_refer
-        self._may_be_plain = options.on_error is None and not options.always_refer
+        # A registry of another class can decide otherwise.
+        self._may_be_short = options.on_error is None and type(self.registry) is ErrorRegistry
+        self._may_be_plain = self._may_be_short and not options.always_refer
 
     def plain(self, exc: BaseException, scope: Scope) -> Messages | None:
         """Answer an HTTP request that ends in an exception of which there is little to say.
@@ -74,11 +76,10 @@ class Responder:
         Returns:
             The messages of the answer; `None` if there is more to be done.
         """
-        options = self.options
-        if options.on_error is not None or scope["method"] == "HEAD":
+        if not self._may_be_short or scope["method"] == "HEAD":
             return None
         template = self._templates.unexpected(exc)
-        if template is None or isinstance(exc, options.ignore):
+        if template is None or isinstance(exc, self.options.ignore):
             return None
         reference = self._reporter.reference(scope)
         note(exc, f"reference: {reference}")

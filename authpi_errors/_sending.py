@@ -16,7 +16,7 @@ from authpi_errors._messages import can_deny, send_all
 from authpi_errors._settled import is_anything_settled, settle
 from authpi_errors.codes import is_error_status, status_of_close
 
-__all__ = ["Judge", "Sending", "WebSocketSending"]
+__all__ = ["Judge", "Sending", "WebSocketSending", "drop"]
 
 # How many messages are held back: of a body in pieces, each can be empty.
 _MOST_HELD: Final = 1000
@@ -95,7 +95,7 @@ class Sending:
     def __call__(self, message: Message) -> Awaitable[None]:
         """Pass a message on, or hold it back."""
         if self.started:
-            return _nothing() if self._replaced else self.forward(message)
+            return drop(message) if self._replaced else self.forward(message)
         return self._hold_more(message) if self.held else self._hold(message)
 
     async def _hold(self, start: Message) -> None:
@@ -189,7 +189,7 @@ class WebSocketSending(Sending):
         kind: str = message["type"]
         if self.started or self.accepted:
             self.started = self.started or kind == "websocket.close"
-            return _nothing() if self._replaced else self.forward(message)
+            return drop(message) if self._replaced else self.forward(message)
         if self.held:
             return self._hold_more(message)
         if kind == "websocket.accept":
@@ -231,5 +231,6 @@ def _is_plain_500(start: Message) -> bool:
     return start["status"] == 500 and content_type.lower().startswith("text/plain")
 
 
-async def _nothing() -> None:
-    pass
+async def drop(message: Message) -> None:
+    """Send nothing."""
+    del message

@@ -33,7 +33,7 @@ from authpi_errors._headers import Header
 from authpi_errors._http_exceptions import description_of
 from authpi_errors._registry import ErrorRegistry, Target
 from authpi_errors._rendering import MOST_ITEMS, NOBODY, Asked, ErrorResponse, render
-from authpi_errors._validation import is_list
+from authpi_errors._validation import InvalidFields, is_list
 from authpi_errors.codes import ErrorCode
 
 __all__ = ["Messages", "Templates"]
@@ -94,12 +94,18 @@ class Templates:
             expected, a group, or no `Exception`, or if there is no such template. This method does
             not raise.
         """
-        if (self._plain.get(type(exc)) or self._learn(type(exc))) is not _unexpected:
+        try:
+            plain = self._plain.get(type(exc)) or self._learn(type(exc))
+        except Exception:
             return None
-        return self._server_error
+        return self._server_error if plain is _unexpected else None
 
     def _learn(self, cls: type) -> _Plain:
-        plain = self._plain_of(cls) or _nothing
+        try:
+            plain = self._plain_of(cls) or _nothing
+        except Exception:
+            # Its class can't be looked at.
+            plain = _nothing
         _keep(self._plain, cls, plain)
         return plain
 
@@ -418,23 +424,26 @@ _DIGITS: Final = tuple(b"%d" % number for number in range(_MOST_DIGITS))
 
 
 def _fields(fields: object) -> bytes:
+    if type(fields) is InvalidFields and fields:
+        return orjson.dumps(fields.members)
     if (
         not is_list(fields)
         # A subclass can say that it holds something else.
         or type(fields) not in (list, tuple)
         or not 0 < len(fields) <= MOST_ITEMS
+        or not all(map(_is_plain_field, fields))
     ):
         raise _OddError
-    return orjson.dumps([_members(item) for item in fields])
+    return orjson.dumps(fields)
 
 
-def _members(item: object) -> dict[str, str]:
-    if type(item) is not FieldError:
-        raise _OddError
-    for text in item:
-        if type(text) is not str:
-            raise _OddError
-    return {"field": item.field, "code": item.code, "message": item.message}
+def _is_plain_field(item: object) -> bool:
+    return (
+        type(item) is FieldError
+        and type(item.field) is str
+        and type(item.code) is str
+        and type(item.message) is str
+    )
 
 
 def _tag(tag: object) -> bytes:

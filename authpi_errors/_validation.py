@@ -8,11 +8,12 @@ of the application's has written, unless that is allowed.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Final, TypeGuard
+from typing import Any, Final, TypeGuard, overload
 
 from authpi_errors._exceptions import AuthPIError, FieldError, InvalidRequestError
 
 __all__ = [
+    "InvalidFields",
     "InvalidInputError",
     "fields_error",
     "is_list",
@@ -77,6 +78,38 @@ _DEFAULT_KIND: Final = "invalid"
 _PREFIXES: Final = {"value_error": "Value error, ", "assertion_error": "Assertion failed, "}
 
 
+class InvalidFields(Sequence[FieldError]):
+    """What is wrong with a request, as it is sent; each becomes a `FieldError` when asked for.
+
+    Args:
+        members: The items of the body's `fields`.
+    """
+
+    __slots__ = ("members",)
+
+    def __init__(self, members: Sequence[Mapping[str, str]]) -> None:
+        self.members = members
+
+    def __len__(self) -> int:
+        """Count the fields."""
+        return len(self.members)
+
+    @overload
+    def __getitem__(self, index: int) -> FieldError: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[FieldError]: ...
+
+    def __getitem__(self, index: int | slice) -> FieldError | Sequence[FieldError]:
+        """Give a field, or several."""
+        if isinstance(index, slice):
+            return InvalidFields(self.members[index])
+        return FieldError(**self.members[index])
+
+    def __repr__(self) -> str:
+        """Show the fields."""
+        return repr(list(self))
+
+
 class InvalidInputError(InvalidRequestError):
     """What FastAPI has found wrong with a request. Keeps the records that `fields` were made of."""
 
@@ -111,8 +144,9 @@ def fields_error(errors: Sequence[object], *, with_custom_text: bool = False) ->
         errors: The records.
         with_custom_text: Whether the text of an application's own validators is shown.
     """
-    fields = [field_error(error, with_custom_text) for error in errors[:MOST_FIELDS]]
-    error = InvalidInputError(_describe(len(errors)), fields=fields)
+    error = InvalidInputError(_describe(len(errors)))
+    members = [_members(record, with_custom_text) for record in errors[:MOST_FIELDS]]
+    error.fields = InvalidFields(members)
     error.records = errors
     return error
 
@@ -134,16 +168,20 @@ def _describe(count: int) -> str:
 
 def field_error(error: object, with_custom_text: bool = False) -> FieldError:
     """Turn one of pydantic's error records, a mapping with `loc`, `type` and `msg`."""
+    return FieldError(**_members(error, with_custom_text))
+
+
+def _members(error: object, with_custom_text: bool) -> dict[str, str]:
     if not is_mapping(error):
-        return FieldError("", _DEFAULT_KIND, _DEFAULT_MESSAGE)
+        return {"field": "", "code": _DEFAULT_KIND, "message": _DEFAULT_MESSAGE}
     kind = error.get("type")
     kind = kind if isinstance(kind, str) and kind else _DEFAULT_KIND
     location: object = error.get("loc")
     location = location if is_list(location) else ()
     if kind == "json_invalid":
-        return _malformed_json(location)
+        return {"field": "body", "code": kind, "message": _malformed_json(location)}
     message = _message(kind, error.get("msg"), with_custom_text)
-    return FieldError._make((_path(location), kind, message))
+    return {"field": _path(location), "code": kind, "message": message}
 
 
 def _message(kind: str, message: object, with_custom_text: bool) -> str:
@@ -173,8 +211,8 @@ def _name(name: object) -> str:
     return str(name) if isinstance(name, int) and abs(name) < 2**63 else ""
 
 
-def _malformed_json(location: Sequence[object]) -> FieldError:
+def _malformed_json(location: Sequence[object]) -> str:
     """FastAPI gives the position of the mistake as the second part of the location."""
     position = location[1] if len(location) > 1 and isinstance(location[1], int) else None
     where = "" if position is None else f" at character {position}"
-    return FieldError("body", "json_invalid", f"The body is not valid JSON{where}")
+    return f"The body is not valid JSON{where}"

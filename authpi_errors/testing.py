@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Final, Protocol
 from urllib.parse import quote
 
@@ -331,7 +331,7 @@ def _member_differences(
 
 
 def _plain(item: object) -> object:
-    return item._asdict() if isinstance(item, FieldError) else item
+    return asdict(item) if isinstance(item, FieldError) else item
 
 
 def _members_of(content: bytes) -> dict[str, Any]:

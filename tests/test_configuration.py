@@ -67,7 +67,7 @@ def meaning(registry: ErrorRegistry) -> tuple[object, ...]:
         dict(registry.exceptions),
         dict(registry.statuses),
         registry.challenges,
-        registry.fields_error([OWN_TEXT]).fields,
+        list(registry.fields_error([OWN_TEXT]).fields),
     )
 
 

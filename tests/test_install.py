@@ -5,7 +5,7 @@ import logging
 from collections.abc import Awaitable, Callable, Sequence
 from copy import copy
 from dataclasses import dataclass
-from functools import partial
+from functools import partial, wraps
 from typing import Any
 
 import pytest
@@ -22,7 +22,7 @@ from starlette.middleware.base import BaseHTTPMiddleware, RequestResponseEndpoin
 from starlette.middleware.cors import CORSMiddleware
 from starlette.middleware.errors import ServerErrorMiddleware
 from starlette.requests import Request
-from starlette.responses import PlainTextResponse, Response
+from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Mount, Route
 from starlette.testclient import TestClient
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -558,3 +558,23 @@ async def test_opentelemetry_can_instrument_it_before_or_after(
         context = span.get_span_context()
         assert context is not None
         assert found.references == {format_trace_id(context.trace_id)}
+
+
+def test_what_a_handler_around_the_librarys_own_answers_stays_as_it_is() -> None:
+    app = application()
+    install(app)
+    present: Any = app.exception_handlers[HTTPException]
+
+    @wraps(present)
+    async def handle(request: Request, exc: Exception) -> Response:
+        return JSONResponse({"detail": "mine"}, 404)
+
+    app.add_exception_handler(HTTPException, handle)
+    assert client(app).get("/nowhere").json() == {"detail": "mine"}
+
+
+def test_an_attribute_of_the_users_can_have_the_librarys_name() -> None:
+    app: Any = application()
+    app.authpi_errors = ErrorRegistry()
+    install(app)
+    assert code(app, "/missing") == "not_found"

@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Iterable, MutableMapping
 from contextlib import suppress
 from functools import partial
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple, Self, cast
 
 import anyio
 import pytest
@@ -24,6 +24,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from authpi_errors import (
     AccessDeniedError,
+    AuthPIError,
     ErrorMiddleware,
     ErrorRecord,
     ErrorRegistry,
@@ -1198,3 +1199,78 @@ def test_a_body_over_the_limit_is_one_record_and_one_call_of_the_hook(
     assert (response.status_code, response.json()["error"]) == (413, "invalid_request")
     assert [vars(record)["status"] for record in caplog.records] == [413]
     assert [record.status for record in told] == [413]
+
+
+class NoSuchItemError(NotFoundError):
+    """Can't be made without arguments."""
+
+    def __new__(cls, number: int) -> Self:
+        return super().__new__(cls, number)
+
+    def __init__(self, number: int) -> None:
+        super().__init__(f"There is no item {number}.")
+
+
+class Unhashable(type):
+    __hash__ = None  # type: ignore[assignment]  # pyright: ignore[reportAssignmentType]
+
+
+class OddTypeError(Exception, metaclass=Unhashable):
+    pass
+
+
+async def test_an_error_whose_class_has_to_be_given_something_is_answered() -> None:
+    messages = await sent_by(ErrorMiddleware(raising(NoSuchItemError(7))))
+    assert messages[0]["status"] == 404
+    assert body_of(messages)["error_description"] == "There is no item 7."
+
+
+async def test_an_exception_whose_type_is_odd_is_answered_as_any_other() -> None:
+    error = OddTypeError()
+    messages, failure = await outcome(ErrorMiddleware(raising(error)))
+    assert failure is error
+    assert body_of(messages)["error"] == "server_error"
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        (ValueError("secret"), ["http.response.start", "http.response.body"]),
+        (NotFoundError(), ["http.response.start", "http.response.body"]),
+        (ClientDisconnect(), []),
+    ],
+    ids=["bug", "expected", "gone"],
+)
+async def test_what_is_sent_after_the_application_has_failed_is_dropped(
+    error: Exception, expected: list[str], method: str
+) -> None:
+    left: list[Send] = []
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        # As for a task that goes on.
+        left.append(send)
+        raise error
+
+    messages: list[Message] = []
+
+    async def receive() -> Message:
+        return {"type": "http.request"}
+
+    async def send(message: Message) -> None:
+        messages.append(message)
+
+    with suppress(ValueError):
+        await ErrorMiddleware(app)(scope_of(method=method), receive, send)
+    await left[0](START)
+    await left[0](BODY)
+    assert kinds(messages) == expected
+
+
+async def test_a_registry_of_ones_own_is_asked_about_every_exception() -> None:
+    class Registry(ErrorRegistry):
+        def find(self, exc: BaseException) -> AuthPIError | None:
+            return NotFoundError() if exc.args == ("missing",) else super().find(exc)
+
+    app = ErrorMiddleware(raising(ValueError("missing")), registry=Registry())
+    assert body_of(await sent_by(app))["error"] == "not_found"

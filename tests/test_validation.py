@@ -1,7 +1,7 @@
 """FastAPI's validation errors: which field is wrong and how, and nothing of what was sent."""
 
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from enum import Enum
@@ -181,7 +181,7 @@ def test_validation_error_lists_its_fields() -> None:
     ]
     error = validation_error(RequestValidationError(records, body={"b": SECRET}))
     assert isinstance(error, InvalidRequestError)
-    assert error.fields == [
+    assert list(error.fields) == [
         FieldError("query.limit", "int_parsing", "No integer"),
         FieldError("a", "missing", "Field required"),
     ]
@@ -317,4 +317,18 @@ def test_pydantics_error_in_a_handler_is_a_server_error_unless_it_is_mapped() ->
 def test_two_registries_show_text_if_one_does() -> None:
     records = [{"loc": ("query", "a"), "type": "value_error", "msg": "Value error, Odd."}]
     merged = ErrorRegistry(validator_messages=True) | ErrorRegistry()
-    assert merged.fields_error(records).fields == [FieldError("query.a", "value_error", "Odd.")]
+    assert list(merged.fields_error(records).fields) == [
+        FieldError("query.a", "value_error", "Odd.")
+    ]
+
+
+def test_fields_are_made_when_they_are_asked_for() -> None:
+    records = [
+        {"loc": ("body", name), "type": "missing", "msg": "Field required"} for name in "abc"
+    ]
+    fields = ErrorRegistry().fields_error(records).fields
+    assert isinstance(fields, Sequence)
+    assert [field.field for field in fields] == ["a", "b", "c"]
+    assert (len(fields), fields[-1].field) == (3, "c")
+    assert [field.field for field in fields[1:]] == ["b", "c"]
+    assert repr(fields) == repr([field_error(record) for record in records])
