@@ -64,8 +64,6 @@ class Boundary:
         self._known_cors = KnownCors()
         self._own_cors: list[CORSMiddleware] | None = None
         self._has_catch_all = False
-        # Whether no framework is below or around, so that no CORS middleware is.
-        self._is_bare = False
         self.is_outermost = True
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -115,7 +113,7 @@ class Boundary:
             Whether that is the end of the exception; `None` if there is more to it, and nothing was
             done.
         """
-        if isinstance(exc, _GONE) or not (self._is_bare or not self._cors_of(scope)):
+        if isinstance(exc, _GONE) or self._cors_of(scope):
             return None
         is_over = True
         messages = self._responder.plain(exc, scope)
@@ -288,7 +286,6 @@ class Boundary:
             if isinstance(layer, ExceptionMiddleware):
                 target = layer
                 break
-        self._is_bare = application is None and not cors_of(self._below)
         if isinstance(application, Starlette) and (target is not None or not is_inside):
             self.adopt(application, is_inside=is_inside, is_outermost=self.is_outermost)
             add_handlers(application, target or application, self._responder)
@@ -306,7 +303,6 @@ class Boundary:
         self.is_outermost = is_outermost
         self._serve = self._below
         self._application = application
-        self._is_bare = False
         self._is_inside = is_inside
         # It is built into the application's middleware, once.
         self._has_catch_all = has_handler_for_everything(application)

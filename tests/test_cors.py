@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
-from starlette.routing import Mount, Route
+from starlette.responses import Response
+from starlette.routing import Mount, Route, Router
+from starlette.testclient import TestClient
 
+from authpi_errors import ErrorMiddleware, ErrorRecord, NotFoundError
 from authpi_errors._cors import KnownCors
 
 
@@ -55,3 +59,22 @@ def test_what_is_remembered_has_an_end() -> None:
     # The last was made anew after the first ones were forgotten.
     assert known.of_routes(scope("/1499/api/", "/1499/api")) is found[1_499]
     assert known.of_routes(scope("/0/api/", "/0/api")) is not found[0]
+
+
+def listen(record: ErrorRecord) -> None:
+    """Listen to what becomes of errors."""
+
+
+@pytest.mark.parametrize("error", [NotFoundError, RuntimeError])
+@pytest.mark.parametrize("on_error", [None, listen], ids=["nobody listens", "somebody listens"])
+def test_cors_middleware_in_a_bare_router_adds_its_headers(
+    error: type[Exception], on_error: Any
+) -> None:
+    async def fail(request: Request) -> Response:
+        raise error
+
+    cors = Middleware(CORSMiddleware, allow_origins=["https://a.example"])
+    router = Router([Mount("/api", routes=[Route("/", fail)], middleware=[cors])])
+    app = ErrorMiddleware(router, on_error=on_error)
+    client = TestClient(app, raise_server_exceptions=False, headers={"Origin": "https://a.example"})
+    assert client.get("/api/").headers["access-control-allow-origin"] == "https://a.example"

@@ -88,8 +88,16 @@ def test_error_keeps_what_it_is_given_as_it_is(option: str) -> None:
 
 def test_error_refuses_an_option_that_there_is_none_of() -> None:
     error: Any = NotFoundError
-    with pytest.raises(TypeError, match="descripton"):
+    with pytest.raises(TypeError, match="descripton") as caught:
         error(descripton="Nothing here.")
+    message = str(caught.value)
+    assert message.startswith("NotFoundError() got an unexpected keyword argument 'descripton'")
+    assert all(option in message for option in OPTIONS if option != "description")
+
+
+def test_none_leaves_what_the_class_says() -> None:
+    cls: Any = type("LaterError", (NotFoundError,), dict(OPTIONS))
+    assert vars(cls(**dict.fromkeys(OPTIONS))) == {}
 
 
 class UserMissingError(NotFoundError):

@@ -23,9 +23,10 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.middleware.errors import ServerErrorMiddleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
-from starlette.routing import Mount, Route
-from starlette.testclient import TestClient
+from starlette.routing import Mount, Route, WebSocketRoute
+from starlette.testclient import TestClient, WebSocketDenialResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.websockets import WebSocket
 
 from authpi_errors import ErrorRecord, ErrorRegistry, NotFoundError, ServerError, install
 from tests.exchanges import Exchange, exchange, protocol_faults
@@ -126,6 +127,48 @@ def test_what_a_dispatch_function_raises_is_answered() -> None:
     app.add_middleware(BaseHTTPMiddleware, dispatch=dispatch)
     install(app)
     assert code(app, "/fine") == "not_found"
+
+
+@pytest.mark.parametrize("status", [401, 404], ids=["careful", "short"])
+@pytest.mark.parametrize("path", ["/api/raises", "/api/missing"])
+def test_cors_middleware_of_a_mount_adds_its_headers_once(path: str, status: int) -> None:
+    async def succeed(request: Request) -> Response:
+        return Response()
+
+    async def fail(request: Request) -> Response:
+        raise HTTPException(status)
+
+    mount = Mount(
+        "/api",
+        routes=[Route("/", succeed), Route("/raises", fail)],
+        middleware=[Middleware(CORSMiddleware, allow_origins=["https://a.example"])],
+    )
+    app = Starlette(routes=[mount])
+    install(app)
+    client = TestClient(app, headers={"Origin": "https://a.example"})
+    success, error = client.get("/api/").headers, client.get(path).headers
+    for name in ("access-control-allow-origin", "vary"):
+        assert error.get_list(name) == success.get_list(name)
+
+
+def test_what_a_handler_has_answered_is_not_rewritten() -> None:
+    async def fail(request: Request) -> Response:
+        raise NotFoundError("No user 5.")
+
+    app = Starlette(routes=[Route("/", fail)])
+    install(app, rewrite=lambda _: True)
+    assert TestClient(app).get("/").json()["error_description"] == "No user 5."
+
+
+def test_a_websocket_is_denied_also_where_nobody_listens() -> None:
+    async def fail(websocket: WebSocket) -> None:
+        raise NotFoundError
+
+    app = Starlette(routes=[WebSocketRoute("/", fail)])
+    install(app)
+    with pytest.raises(WebSocketDenialResponse) as denied, TestClient(app).websocket_connect("/"):
+        pass
+    assert denied.value.status_code == 404
 
 
 def test_calling_it_twice_changes_nothing() -> None:

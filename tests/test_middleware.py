@@ -4,8 +4,8 @@ import asyncio
 import json
 import logging
 import re
-from collections.abc import Callable, Iterable, MutableMapping
-from contextlib import suppress
+from collections.abc import AsyncGenerator, Callable, Iterable, MutableMapping
+from contextlib import asynccontextmanager, suppress
 from functools import partial
 from typing import Any, NamedTuple, Self, cast
 
@@ -14,10 +14,11 @@ import pytest
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
+from starlette.middleware.cors import CORSMiddleware
 from starlette.middleware.exceptions import ExceptionMiddleware
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import PlainTextResponse, Response
-from starlette.routing import Route, WebSocketRoute
+from starlette.routing import Mount, Route, WebSocketRoute
 from starlette.testclient import TestClient
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from starlette.websockets import WebSocket, WebSocketDisconnect
@@ -25,6 +26,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 from authpi_errors import (
     AccessDeniedError,
     AuthPIError,
+    ErrorCode,
     ErrorMiddleware,
     ErrorRecord,
     ErrorRegistry,
@@ -1181,6 +1183,138 @@ async def test_what_is_ignored_passes_also_where_nobody_listens(
             [],
             error,
         )
+
+
+@pytest.mark.parametrize("reraise", [True, False], ids=["raised again", "ends here"])
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+@pytest.mark.parametrize(
+    "codes",
+    [
+        pytest.param([], id="AuthPI's code"),
+        pytest.param([ErrorCode("server_error", 503, "Later.", retry_after=5)], id="an own code"),
+        pytest.param([ErrorCode("server_error", 400, "Yours.")], id="the client's error"),
+    ],
+)
+async def test_a_bug_is_answered_and_logged_the_same_whether_a_hook_is_told_or_not(
+    *, codes: list[ErrorCode], method: str, reraise: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def outcome_of(on_error: Hook | None) -> list[object]:
+        caplog.clear()
+        cause = RuntimeError("secret")
+        app = ErrorMiddleware(
+            raising(cause),
+            registry=ErrorRegistry(codes=codes),
+            reraise=reraise,
+            on_error=on_error,
+            make_reference=lambda _: "made",
+        )
+        messages, failure = await outcome(app, scope_of(method=method))
+        assert failure is (cause if reraise else None)
+        return [
+            messages,
+            getattr(cause, "__notes__", None),
+            [
+                (record.levelno, record.getMessage(), record.exc_info is None)
+                for record in caplog.records
+            ],
+        ]
+
+    told: list[ErrorRecord] = []
+    assert await outcome_of(None) == await outcome_of(told.append)
+    assert len(told) == 1
+
+
+async def test_what_is_mapped_is_no_bug_after_one() -> None:
+    causes: list[Exception] = [RuntimeError(), HTTPException(404, headers={"X-A": "b"})]
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        raise causes.pop(0)
+
+    ours = ErrorMiddleware(app, reraise=False)
+    statuses = [(await sent_by(ours))[0]["status"] for _ in range(2)]
+    assert statuses == [500, 404]
+
+
+async def test_a_bug_that_is_ignored_passes_unanswered() -> None:
+    error = LookupError()
+    app = ErrorMiddleware(raising(error), ignore=(LookupError,))
+    assert await outcome(app) == ([], error)
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), SystemExit()], ids=["interrupt", "exit"])
+async def test_what_ends_the_process_passes_without_reraise_too(error: BaseException) -> None:
+    messages, failure = await outcome(ErrorMiddleware(raising(error), reraise=False))
+    assert [message.get("status") for message in messages] == [500, None]
+    assert failure is error
+
+
+@pytest.mark.parametrize(
+    "error", [NotFoundError("Here."), RuntimeError()], ids=["expected", "unexpected"]
+)
+async def test_what_is_answered_further_in_is_not_rewritten(error: Exception) -> None:
+    inner = ErrorMiddleware(raising(error), reraise=False, make_reference=lambda _: "inner")
+    outer = ErrorMiddleware(
+        Passing(inner), rewrite=lambda _: True, make_reference=lambda _: "outer"
+    )
+    assert await sent_by(outer) == await sent_by(inner)
+
+
+@pytest.mark.parametrize(("status", "is_rewritten"), [(399, False), (400, True)])
+async def test_what_may_be_rewritten_begins_at_400(status: int, is_rewritten: bool) -> None:
+    start: Message = {"type": "http.response.start", "status": status, "headers": []}
+    messages = await sent_by(ErrorMiddleware(sending(start, BODY), rewrite=lambda _: True))
+    assert (messages != [start, BODY]) is is_rewritten
+
+
+async def test_what_starlette_says_of_a_response_that_started_counts_only_after_a_plain_500(
+    story: Story,
+) -> None:
+    bug = RuntimeError("Caught handled exception, but response already started.")
+    bug.__cause__ = NotFoundError()
+    messages = await story.of(ErrorMiddleware(raising(bug), on_error=story.tell))
+    assert messages[0]["status"] == 500
+
+
+@pytest.mark.parametrize("place", ["around", "inside"])
+@pytest.mark.parametrize("key", [HTTPException, LookupError, 404])
+def test_a_handler_that_is_added_while_the_application_starts_is_the_users(
+    key: type[Exception] | int, place: str
+) -> None:
+    async def handle(request: Request, exc: Exception) -> Response:
+        return PlainTextResponse("own")
+
+    async def fail(request: Request) -> Response:
+        raise LookupError if key is LookupError else HTTPException(404)
+
+    @asynccontextmanager
+    async def lifespan(app: Starlette) -> AsyncGenerator[None]:
+        app.add_exception_handler(key, handle)
+        yield
+
+    app = Starlette(routes=[Route("/", fail)], lifespan=lifespan)
+    if place == "inside":
+        app.add_middleware(ErrorMiddleware)
+    with TestClient(ErrorMiddleware(app) if place == "around" else app) as client:
+        assert client.get("/").text == "own"
+
+
+@pytest.mark.parametrize("path", ["/api/raises", "/api/fails"])
+def test_cors_middleware_answers_an_error_in_the_order_of_a_success(path: str) -> None:
+    async def succeed(request: Request) -> Response:
+        return Response()
+
+    async def fail(request: Request) -> Response:
+        raise NotFoundError if request.url.path == "/api/raises" else RuntimeError
+
+    def cors(exposed: str) -> Middleware:
+        return Middleware(CORSMiddleware, allow_origins=["*"], expose_headers=[exposed])
+
+    routes = [Route("/", succeed), Route("/{_}", fail)]
+    mount = Mount("/api", routes=routes, middleware=[cors("X-Inner")])
+    app = ErrorMiddleware(Starlette(routes=[mount], middleware=[cors("X-Outer")]))
+    client = TestClient(app, raise_server_exceptions=False, headers={"Origin": "https://a.example"})
+    exposed = "access-control-expose-headers"
+    assert client.get(path).headers[exposed] == client.get("/api/").headers[exposed] == "X-Outer"
 
 
 @pytest.mark.parametrize("chunked", [False, True], ids=["announced", "found while reading"])

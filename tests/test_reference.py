@@ -53,6 +53,16 @@ def test_without_an_active_span_the_headers_count() -> None:
     assert reference_of(scope((b"traceparent", TRACEPARENT))) == TRACE_ID
 
 
+def test_a_span_that_is_not_valid_says_nothing() -> None:
+    with trace.use_span(trace.NonRecordingSpan(trace.INVALID_SPAN_CONTEXT)):
+        assert reference_of(scope((b"traceparent", TRACEPARENT))) == TRACE_ID
+
+
+def test_headers_may_be_a_tuple() -> None:
+    headers = ((b"traceparent", TRACEPARENT),)
+    assert reference_of({**scope(), "headers": headers}) == TRACE_ID
+
+
 @pytest.mark.parametrize(
     "module",
     [

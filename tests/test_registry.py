@@ -5,6 +5,7 @@ from __future__ import annotations
 import pickle
 from collections.abc import Callable
 from typing import Any, NoReturn
+from unittest.mock import Mock
 
 import fastapi
 import pytest
@@ -279,6 +280,7 @@ def failing_badly(exc: Exception) -> NoReturn:
         pytest.param(returning("conflict"), "got str, not an AuthPIError", id="returns a string"),
         pytest.param(returning(ConflictError), "got type", id="returns a class"),
         pytest.param(returning(ValueError()), "got ValueError", id="returns another exception"),
+        pytest.param(returning(Mock(spec=NotFoundError)), "got Mock", id="returns a pretender"),
         pytest.param(lambda: None, "takes 0 positional arguments", id="takes no exception"),
     ],
 )

@@ -242,6 +242,26 @@ def test_records_can_be_collected_in_sets(log: pytest.LogCaptureFixture) -> None
     assert len({report(reporter), report(reporter)}) == 2
 
 
+@pytest.mark.parametrize(
+    ("status", "exc", "records"),
+    [
+        pytest.param(404, None, 1, id="the same status"),
+        pytest.param(413, None, 2, id="another status"),
+        pytest.param(404, LookupError(), 2, id="another exception"),
+    ],
+)
+def test_what_is_sent_in_the_place_of_an_error_is_not_logged_again(
+    status: int, exc: Exception | None, records: int, log: pytest.LogCaptureFixture
+) -> None:
+    scope = dict(SCOPE)
+    reporter = Reporter()
+    for answered, cause in ((404, LookupError()), (status, exc)):
+        reporter.report(
+            "not_found", answered, None, scope, cause, is_unexpected=False, raised_again=False
+        )
+    assert len(log.records) == records
+
+
 def test_without_a_hook_there_is_no_record_to_keep(log: pytest.LogCaptureFixture) -> None:
     assert report(Reporter()) is None
 

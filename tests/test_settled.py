@@ -41,6 +41,13 @@ def test_a_response_is_known_by_its_headers_behind_another_one() -> None:
     assert is_settled(scope, {**response})
 
 
+def test_each_of_several_responses_is_known() -> None:
+    scope: Scope = {}
+    for status in (404, 413, 500):
+        settle(scope, start(status))
+    assert all(is_settled(scope, start(status)) for status in (404, 413, 500))
+
+
 @pytest.mark.parametrize(
     "other",
     [
@@ -50,6 +57,9 @@ def test_a_response_is_known_by_its_headers_behind_another_one() -> None:
             {**start(), "headers": iter(start()["headers"])}, id="headers to be read once"
         ),
         pytest.param({"type": "http.response.start", "status": 404}, id="no headers"),
+        pytest.param(
+            {"type": "websocket.accept", "headers": start()["headers"][:1]}, id="no status"
+        ),
     ],
 )
 def test_another_response_is_not_taken_for_it(other: Message) -> None:

@@ -9,7 +9,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import timedelta
 from http import HTTPStatus
 from types import MappingProxyType
-from typing import Any, NoReturn, Self
+from typing import Any, NamedTuple, NoReturn, Self
+from unittest.mock import ANY
 
 import fastapi
 import pytest
@@ -62,6 +63,12 @@ class QuotaExhaustedError(AuthPIError):
     """An error with a code of its own, which says when to come back."""
 
     code = QUOTA
+
+
+class LastError(AuthPIError):
+    """An error with the last status that is the client's."""
+
+    code = ErrorCode("last", 499, "No.")
 
 
 class TokenMissingError(AuthPIError):
@@ -243,6 +250,14 @@ CLASSES: list[type[AuthPIError]] = [
 ]
 
 
+class Lookalike(NamedTuple):
+    """What has the attributes of a field's error."""
+
+    field: str
+    code: str
+    message: str
+
+
 class Doubled(list[FieldError]):
     """A list that gives everything twice."""
 
@@ -302,8 +317,10 @@ ATTRIBUTES: dict[str, dict[str, Any]] = {
     "a lone surrogate in a field": {"fields": [FieldError("a", "b", "\ud800")]},
     "a number in a field": {"fields": [FieldError("a", "b", 5)]},  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     "a tuple among the fields": {"fields": [("a", "b", "c")]},
+    "what looks like a field": {"fields": [Lookalike("a", "b", "c")]},
     "more fields than are sent": {"fields": [FieldError("a", "b", "c")] * 1_001},
     "a list that is another": {"fields": Doubled([FieldError("a", "b", "c")])},
+    "a list of more than is sent": {"fields": Doubled([FieldError("a", "b", "c")] * 501)},
     "records of the fields": {"records": [{"loc": ()}]},
     "headers": {"headers": {"X-A": "b", "ETag": '"2"', "Retry-After": "7"}},
     "a further member": {"extra": {"a": 1}},
@@ -384,6 +401,7 @@ HTTP_EXCEPTIONS: dict[str, Callable[[], BaseException]] = {
         404, {"error": "gone", "error_description": "It is gone."}
     ),
     "404, an object": lambda: fastapi.HTTPException(404, object()),
+    "404, what is equal to everything": lambda: fastapi.HTTPException(404, ANY),
     "404, None": lambda: fastapi.HTTPException(404, None),
     "410": lambda: HTTPException(410),
     "412": lambda: HTTPException(412, "Changed."),
@@ -396,6 +414,7 @@ HTTP_EXCEPTIONS: dict[str, Callable[[], BaseException]] = {
     "500": lambda: HTTPException(500),
     "503": lambda: HTTPException(503, "Closed."),
     "204": lambda: HTTPException(204),
+    "399": lambda: HTTPException(399, "No."),
     "999": lambda: HTTPException(999, "No."),
     "-1": lambda: HTTPException(-1, "No."),
     "text for a status": lambda: HTTPException("404", "No."),  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
@@ -616,6 +635,9 @@ PLAIN: dict[str, Callable[[], BaseException]] = {
     "FastAPI's 404": lambda: fastapi.HTTPException(404),
     "FastAPI's 404, a text": lambda: fastapi.HTTPException(404, "No user 5."),
     "FastAPI's 409": lambda: fastapi.HTTPException(409, "Twice."),
+    "Starlette's 400": lambda: HTTPException(400, "No."),
+    "Starlette's 499": lambda: HTTPException(499, "No."),
+    "an own 499": LastError,
 }
 
 
@@ -688,6 +710,16 @@ def test_there_is_no_template_for_a_servers_error_that_is_none(status: int) -> N
     assert Templates(registry).unexpected(RuntimeError()) is None
 
 
+def test_the_short_way_is_taken_for_texts_and_delays_of_any_length() -> None:
+    registry = ErrorRegistry()
+    templates = Templates(registry)
+    for number in range(1, 600):
+        for exc in (NotFoundError("a" * number), ConflictError(retry_after=number)):
+            messages = templates.plain(exc)
+            assert messages is not None
+            assert_answer(messages, carefully(exc, registry))
+
+
 def test_the_short_way_is_taken_whatever_was_answered_before() -> None:
     templates = Templates(ErrorRegistry())
     templates.plain(HTTPException(HTTPStatus.NOT_FOUND))
@@ -717,6 +749,7 @@ MORE: dict[str, Callable[[], BaseException]] = {
     "one with 405": lambda: HTTPException(405),
     "one with 500": lambda: HTTPException(500),
     "one with 204": lambda: HTTPException(204),
+    "one with 399": lambda: HTTPException(399),
     "one with 999": lambda: HTTPException(999, "No."),
     "one with text for a status": lambda: HTTPException("404", "No."),  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     "what nobody expects": RuntimeError,
@@ -766,6 +799,7 @@ MAPPED = ErrorRegistry(
         PermissionError: UnauthorizedClientError,
         BrokenPipeError: ServerError,
         EOFError: lambda _: ConflictError(),
+        BufferError: "server_error",
     },
 )
 
@@ -795,6 +829,7 @@ def test_the_short_way_is_taken_by_what_is_mapped(exc: Exception, status: int) -
     "exc",
     [
         pytest.param(OSError(), id="to a code of the server's"),
+        pytest.param(BufferError(), id="to the code of a bug"),
         pytest.param(BrokenPipeError(), id="to a class of the server's"),
         pytest.param(TimeoutError(), id="to a code with challenges"),
         pytest.param(PermissionError(), id="to a class with challenges"),
@@ -821,6 +856,52 @@ def test_what_the_application_maps_besides_does_not_stand_in_the_way() -> None:
     messages = Templates(registry).plain(exc)
     assert messages is not None
     assert messages[0]["status"] == exc.code.status
+
+
+@pytest.mark.parametrize(
+    "codes",
+    [
+        pytest.param([], id="AuthPI's code"),
+        pytest.param([ErrorCode("server_error", 503, "Later.", retry_after=5)], id="an own code"),
+    ],
+)
+def test_the_short_way_is_taken_by_what_nobody_expects(codes: list[ErrorCode]) -> None:
+    registry = ErrorRegistry(codes=codes)
+    templates = Templates(registry)
+    response = render(ServerError(reference='"1"'), registry, NOBODY)
+    for exc in (RuntimeError("secret"), RuntimeError("secret"), ValueError("secret")):
+        template = templates.unexpected(exc)
+        assert template is not None
+        assert list(template.plain_with_reference('"1"')) == answer(response, GET)
+
+
+@pytest.mark.parametrize(
+    "exc",
+    [
+        pytest.param(NotFoundError(headers={"X-A": "b"}), id="an error"),
+        pytest.param(ServerError(), id="a server's error"),
+        pytest.param(HTTPException(404, headers={"X-A": "b"}), id="an HTTPException"),
+        pytest.param(WebSocketException(1008), id="a WebSocketException"),
+        pytest.param(RequestValidationError([]), id="FastAPI's"),
+        pytest.param(EOFError(), id="what is mapped to a function"),
+        pytest.param(OSError(), id="what is mapped to a code of the server's"),
+        pytest.param(ExceptionGroup("", [RuntimeError()]), id="a group"),
+        pytest.param(KeyboardInterrupt(), id="no Exception"),
+    ],
+)
+def test_what_is_expected_does_not_go_the_way_of_a_bug(exc: BaseException) -> None:
+    registry = ErrorRegistry(exceptions={EOFError: lambda _: NotFoundError(), OSError: ServerError})
+    templates = Templates(registry)
+    assert templates.unexpected(RuntimeError()) is not None
+    for _ in range(2):
+        assert templates.unexpected(exc) is None
+
+
+@pytest.mark.parametrize("status", [400, 499])
+def test_a_bug_that_is_the_clients_error_is_left_to_careful_rendering(status: int) -> None:
+    templates = Templates(ErrorRegistry(codes=[ErrorCode("server_error", status, "Yours.")]))
+    for _ in range(2):
+        assert templates.unexpected(RuntimeError()) is None
 
 
 def test_messages_are_made_anew() -> None:

@@ -77,6 +77,8 @@ def of_pydantic(kind: Any, value: object) -> list[dict[str, Any]]:
         pytest.param("query", "", id="a string for a location"),
         pytest.param(("query", object(), None, "a"), "query.a", id="parts that are no names"),
         pytest.param(("query", "a" * 1_000), "query." + "a" * 194, id="a long name is cut"),
+        pytest.param(("body", "a" * 1_000), "a" * 200, id="body: a long name is cut"),
+        pytest.param(("body", ""), "", id="body: a name without letters"),
     ],
 )
 def test_location_becomes_a_path(location: object, path: str) -> None:
