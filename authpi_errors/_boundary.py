@@ -223,7 +223,7 @@ class Boundary:
         if self._own_cors is None:
             application = None if self._is_inside else self._application
             found = cors_of(self._below if application is None else application)
-            if application is None or application.middleware_stack is None:
+            if application is not None and application.middleware_stack is None:
                 return found
             self._own_cors = found
         return self._own_cors
