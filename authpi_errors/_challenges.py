@@ -193,8 +193,10 @@ def has_credentials(scope: Scope) -> bool:
     These are `Authorization` (RFC 9110, 11.6.2), a cookie, in which a session may be, and
     `access_token` in the query (RFC 6750, 2.3).
     """
-    names = {name for name, _ in scope.get("headers", ())}
-    return not names.isdisjoint(_CREDENTIALS) or b"access_token=" in scope.get("query_string", b"")
+    for name, _ in scope.get("headers", ()):
+        if name in _CREDENTIALS:
+            return True
+    return b"access_token=" in scope.get("query_string", b"")
 
 
 _CREDENTIALS: Final = (b"authorization", b"cookie")

@@ -112,9 +112,10 @@ class Templates:
     def _plain_of(self, cls: type) -> _Plain | None:
         base = self._registry.base_of(cls)
         if base is None and _is_single(cls):
-            template = self._template(ServerError, ServerError.code)
-            if template is not None and template.code.status >= 500:
-                self._server_error = template
+            if self._server_error is None:
+                template = self._template(ServerError, ServerError.code)
+                if template is not None and template.code.status >= 500:
+                    self._server_error = template
             return _unexpected
         target = None if base is None else self._registry.exceptions.get(base)
         if target is not None:
