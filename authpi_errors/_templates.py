@@ -45,8 +45,10 @@ _JSON: Final = (b"content-type", b"application/json")
 # What a template's headers leave to the error.
 _FILLED: Final = frozenset((b"content-type", b"content-length", b"retry-after"))
 _FILLABLE: Final = frozenset(
-    ("code", "description", "fields", "records", "reference", "retry_after")
+    ("code", "description", "fields", "headers", "records", "reference", "retry_after")
 )
+# Headers that are members of the body, too.
+_IN_BODY: Final = frozenset(("etag", "retry-after"))
 # Applications can make classes and codes without end.
 _MOST: Final = 1024
 _STATUS_TYPES: Final = (int, HTTPStatus)
@@ -65,6 +67,8 @@ class Templates:
         # By the identity of a code, which is kept so that nothing else takes it.
         self._filled: dict[tuple[type, int], tuple[ErrorCode, _Template | None]] = {}
         self._server_error: _Template | None = None
+        # Of errors with challenges, or with headers of their own: most say what others have said.
+        self._headers_of = lru_cache(_MOST_SAID)(self._make_headers)
 
     def plain(self, exc: BaseException) -> Messages | None:
         """Answer an exception that says nothing but which error it is, and perhaps a text.
@@ -208,25 +212,25 @@ class Templates:
             fillable |= {"current_etag"}
         elif cls.challenge is InsufficientScopeError.challenge:
             fillable |= {"scope"}
-        is_challenged = status == 401 or cls.challenge is not AuthPIError.challenge
-        challenged = self._challenged(cls, bare.code) if is_challenged else None
-        return _Template(bare.code, render(bare, self._registry, NOBODY), fillable, challenged)
+        response = render(bare, self._registry, NOBODY)
+        return _Template(cls, bare.code, response, fillable, self._headers_of)
 
-    def _challenged(self, cls: type[AuthPIError], code: ErrorCode) -> _Challenged:
-        """Give what makes the headers of an error with challenges."""
-
-        @lru_cache(_MOST_DESCRIPTIONS)
-        def headers(
-            description: str, scope: str | None, has_credentials: bool
-        ) -> tuple[Header, ...]:
-            error = cls.__new__(cls)
-            vars(error).update(code=code, description=description)
-            if scope is not None:
-                vars(error).update(scope=scope)
-            response = render(error, self._registry, NOBODY if has_credentials else _STRANGER)
-            return _varying(response)
-
-        return headers
+    def _make_headers(
+        self,
+        template: _Template,
+        description: str,
+        scope: str,
+        headers: tuple[tuple[str, str], ...],
+        has_credentials: bool,
+    ) -> tuple[Header, ...]:
+        error = template.cls.__new__(template.cls)
+        vars(error).update(code=template.code, description=description, headers=dict(headers))
+        if scope:
+            vars(error).update(scope=scope)
+        response = render(error, self._registry, NOBODY if has_credentials else _STRANGER)
+        if response.dropped:
+            raise _OddError
+        return _varying(response)
 
 
 class _Stranger(Asked):
@@ -240,7 +244,7 @@ class _Stranger(Asked):
 
 _STRANGER: Final = _Stranger()
 _Plain = Callable[[Any], Messages | None]
-_Challenged = Callable[[str, str | None, bool], tuple[Header, ...]]
+_HeadersOf = Callable[..., tuple[Header, ...]]
 # These hang on nothing but the arguments, and on `challenges` and `scope`.
 _CHALLENGES: Final = (
     AuthPIError.challenge,
@@ -248,8 +252,7 @@ _CHALLENGES: Final = (
     SessionExpiredError.challenge,
     UnauthorizedClientError.challenge,
 )
-# Each can be in a challenge, and so in what is kept.
-_MOST_DESCRIPTIONS: Final = 64
+_MOST_SAID: Final = 64
 _LONGEST_TEXT: Final = 500
 _OPTIONS: Final = ("description", *(name for name in ErrorOptions.__annotations__))
 
@@ -271,19 +274,22 @@ class _Template:
     """What is the same for every error of a code.
 
     Args:
+        cls: The class of the errors.
         code: The code.
         response: An answer without anything of its own.
         fillable: What the errors can have of their own.
-        challenged: Gives the headers, after those that an error fills in, of one with challenges.
+        headers_of: Gives the headers of an error that an error does not fill in.
     """
 
     def __init__(
         self,
+        cls: type[AuthPIError],
         code: ErrorCode,
         response: ErrorResponse,
         fillable: AbstractSet[str],
-        challenged: _Challenged | None,
+        headers_of: _HeadersOf,
     ) -> None:
+        self.cls = cls
         self.code = code
         self._status = code.status
         # Copies: what orjson gives keeps some 4 KiB for as long as it lives.
@@ -296,8 +302,9 @@ class _Template:
         self._varying_headers = _varying(response)
         self._is_retryable = code.is_retryable()
         self._fillable = fillable
-        self._challenged = challenged
-        self.is_plain = challenged is None and code.status < 500
+        self._headers_of = headers_of
+        self._is_challenged = code.status == 401 or cls.challenge is not AuthPIError.challenge
+        self.is_plain = not self._is_challenged and code.status < 500
 
     def plain(self, error: AuthPIError) -> Messages | None:
         """Answer an error that has no reference."""
@@ -364,8 +371,8 @@ class _Template:
         tag: str | None = given.get("current_etag")
 
         headers = self._varying_headers
-        if self._challenged is not None:
-            headers = self._headers_with_challenges(given, asked)
+        if self._is_challenged or "headers" in given:
+            headers = self._headers_of_its_own(given, asked)
         head = self._head + (self._description if description is None else _text(description))
         if retry_after is None:
             retry_after = self.code.retry_after
@@ -388,20 +395,20 @@ class _Template:
             head += b',"reference":' + _text(reference)
         return head + body + b"}", headers, reference
 
-    def _headers_with_challenges(
+    def _headers_of_its_own(
         self, given: Mapping[str, Any], asked: Asked | None
     ) -> tuple[Header, ...]:
-        if self._challenged is None or asked is None:
+        """Give the headers of an error that has challenges, or headers of its own."""
+        if asked is None:
             raise _OddError
-        description = given.get("description")
-        if description is None:
-            description = self.code.description
-        scope = given.get("scope")
-        for text in (description, "" if scope is None else scope):
-            if type(text) is not str or len(text) > _LONGEST_TEXT:
-                raise _OddError
+        description = _said(given.get("description", self.code.description))
+        scope = _said(given.get("scope", ""))
+        headers: Mapping[str, str] = given.get("headers", {})
+        said = tuple([(_said(name), _said(value)) for name, value in headers.items()])
+        if any(name.lower() in _IN_BODY for name, _ in said):
+            raise _OddError
         has_credentials = self._status != 401 or asked.has_credentials()
-        return self._challenged(description, scope, has_credentials)
+        return self._headers_of(self, description, scope, said, has_credentials)
 
 
 def _varying(response: ErrorResponse) -> tuple[Header, ...]:
@@ -422,6 +429,13 @@ def _text(text: object) -> bytes:
 # Most bodies are short, and most delays.
 _MOST_DIGITS: Final = 512
 _DIGITS: Final = tuple(b"%d" % number for number in range(_MOST_DIGITS))
+
+
+def _said(text: object) -> str:
+    """Take a text that is worth to be remembered."""
+    if type(text) is not str or len(text) > _LONGEST_TEXT:
+        raise _OddError
+    return text
 
 
 def _fields(fields: object) -> bytes:
