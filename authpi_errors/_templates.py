@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from collections.abc import Set as AbstractSet
-from functools import lru_cache
 from http import HTTPStatus
 from typing import Any, Final
 
@@ -68,7 +67,7 @@ class Templates:
         self._filled: dict[tuple[type, int], tuple[ErrorCode, _Template | None]] = {}
         self._server_error: _Template | None = None
         # Of errors with challenges, or with headers of their own: most say what others have said.
-        self._headers_of = lru_cache(_MOST_SAID)(self._make_headers)
+        self._said: dict[tuple[object, ...], tuple[Header, ...]] = {}
 
     def plain(self, exc: BaseException) -> Messages | None:
         """Answer an exception that says nothing but which error it is, and perhaps a text.
@@ -215,7 +214,7 @@ class Templates:
         response = render(bare, self._registry, NOBODY)
         return _Template(cls, bare.code, response, fillable, self._headers_of)
 
-    def _make_headers(
+    def _headers_of(
         self,
         template: _Template,
         description: str,
@@ -223,6 +222,10 @@ class Templates:
         headers: tuple[tuple[str, str], ...],
         has_credentials: bool,
     ) -> tuple[Header, ...]:
+        key = template, description, scope, headers, has_credentials
+        known = self._said.get(key)
+        if known is not None:
+            return known
         error = template.cls.__new__(template.cls)
         vars(error).update(code=template.code, description=description, headers=dict(headers))
         if scope:
@@ -230,7 +233,9 @@ class Templates:
         response = render(error, self._registry, NOBODY if has_credentials else _STRANGER)
         if response.dropped:
             raise _OddError
-        return _varying(response)
+        known = _varying(response)
+        _keep(self._said, key, known, _MOST_SAID)
+        return known
 
 
 class _Stranger(Asked):
@@ -473,7 +478,7 @@ def _delay(delay: object) -> bytes:
     return _DIGITS[delay] if delay < _MOST_DIGITS else b"%d" % delay
 
 
-def _keep(cache: dict[Any, Any], key: object, value: object) -> None:
-    if len(cache) >= _MOST:
+def _keep(cache: dict[Any, Any], key: object, value: object, most: int = _MOST) -> None:
+    if len(cache) >= most:
         cache.clear()
     cache[key] = value
