@@ -42,6 +42,7 @@ class Responder:
         self._templates = Templates(self.registry)
         self._reporter = Reporter(on_error=options.on_error, make_reference=options.make_reference)
         self._always_refers = options.always_refer
+        self._ignored = options.ignore
         # A registry of another class can decide otherwise.
         self._may_be_short = options.on_error is None and type(self.registry) is ErrorRegistry
         self._may_be_plain = self._may_be_short and not options.always_refer
@@ -61,7 +62,10 @@ class Responder:
         """
         if not self._may_be_plain or logger.isEnabledFor(logging.INFO) or scope["method"] == "HEAD":
             return None
-        return None if isinstance(exc, self.options.ignore) else self._templates.plain(exc)
+        # Most applications ignore nothing.
+        if self._ignored and isinstance(exc, self._ignored):
+            return None
+        return self._templates.plain(exc)
 
     def unexpected(
         self, exc: BaseException, scope: Scope, *, raised_again: bool
@@ -79,7 +83,7 @@ class Responder:
         if not self._may_be_short or scope["method"] == "HEAD":
             return None
         template = self._templates.unexpected(exc)
-        if template is None or isinstance(exc, self.options.ignore):
+        if template is None or isinstance(exc, self._ignored):
             return None
         reference = self._reporter.reference(scope)
         note(exc, f"reference: {reference}")

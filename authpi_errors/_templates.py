@@ -8,7 +8,6 @@ error that holds more than that, or something odd, is left to it.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from collections.abc import Set as AbstractSet
 from http import HTTPStatus
 from typing import Any, Final
 
@@ -291,7 +290,7 @@ class _Template:
         cls: type[AuthPIError],
         code: ErrorCode,
         response: ErrorResponse,
-        fillable: AbstractSet[str],
+        fillable: frozenset[str],
         headers_of: _HeadersOf,
     ) -> None:
         self.cls = cls
@@ -320,7 +319,7 @@ class _Template:
             body = self._head + _text(given["description"]) + self._tail
             return self._messages(body, self._headers)
         filled = None if "code" in given else self._fill(given)
-        return filled and self._messages(filled[0], filled[1])
+        return None if filled is None else self._messages(filled[0], filled[1])
 
     def plain_with(self, description: str | None) -> Messages:
         """Answer an error that has a description, or not even that."""
@@ -366,9 +365,8 @@ class _Template:
         self, given: Mapping[str, Any], asked: Asked | None = None
     ) -> tuple[bytes, tuple[Header, ...], str | None] | None:
         """Give the body, the headers after the length, and the reference."""
-        for name in given:
-            if name not in self._fillable:
-                return None
+        if not self._fillable.issuperset(given):
+            return None
         description: str | None = given.get("description")
         retry_after: int | None = given.get("retry_after")
         reference: str | None = given.get("reference")
@@ -382,7 +380,9 @@ class _Template:
         if retry_after is None:
             retry_after = self.code.retry_after
         if retry_after is not None:
-            digits = _delay(retry_after)
+            if type(retry_after) is not int or not 0 <= retry_after < 2**31:
+                raise _OddError
+            digits = _DIGITS[retry_after] if retry_after < _MOST_DIGITS else b"%d" % retry_after
             headers = ((b"retry-after", digits), *headers)
             body = b',"retryable":true,"retry_after":' + digits
         else:
@@ -470,12 +470,6 @@ def _tag(tag: object) -> bytes:
     if type(tag) is not str or not _headers.is_entity_tag(tag):
         raise _OddError
     return tag.encode("latin-1")
-
-
-def _delay(delay: object) -> bytes:
-    if type(delay) is not int or not 0 <= delay < 2**31:
-        raise _OddError
-    return _DIGITS[delay] if delay < _MOST_DIGITS else b"%d" % delay
 
 
 def _keep(cache: dict[Any, Any], key: object, value: object, most: int = _MOST) -> None:
