@@ -3,6 +3,7 @@
 import json
 import logging
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import ExitStack
 from copy import copy
 from dataclasses import dataclass
 from functools import partial, wraps
@@ -166,8 +167,8 @@ def test_a_websocket_is_denied_also_where_nobody_listens() -> None:
 
     app = Starlette(routes=[WebSocketRoute("/", fail)])
     install(app)
-    with pytest.raises(WebSocketDenialResponse) as denied, TestClient(app).websocket_connect("/"):
-        pass
+    with pytest.raises(WebSocketDenialResponse) as denied, ExitStack() as stack:
+        stack.enter_context(TestClient(app).websocket_connect("/"))
     assert denied.value.status_code == 404
 
 

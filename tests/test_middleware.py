@@ -1388,12 +1388,10 @@ async def test_what_is_sent_after_the_application_has_failed_is_dropped(
 
     messages: list[Message] = []
 
-    async def receive() -> Message:
-        return {"type": "http.request"}
-
     async def send(message: Message) -> None:
         messages.append(message)
 
+    receive: Any = None
     with suppress(ValueError):
         await ErrorMiddleware(app)(scope_of(method=method), receive, send)
     await left[0](START)
