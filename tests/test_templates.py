@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import itertools
+import tracemalloc
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import timedelta
@@ -718,6 +719,57 @@ def test_challenges_are_those_of_this_error_however_many_there_were(
             InsufficientScopeError(f"No {number}."),
         ):
             assert templates.render(error, asked) == render(error, registry, asked)
+
+
+HEADERS: list[dict[str, str]] = [
+    {},
+    {"X-A": "b"},
+    {"X-A": "c"},
+    {"X-A": "b", "X-B": "c"},
+    {"Cache-Control": "private"},
+    {"ETag": '"1"'},
+    {"Retry-After": "7"},
+    {"Content-Type": "text/plain"},
+    {"X-Ä": "b"},
+    {"WWW-Authenticate": "Basic"},
+    {"WWW-Authenticate": 'Bearer realm="a"'},
+]
+
+
+@pytest.mark.parametrize("cls", [NotFoundError, PreconditionFailedError, UnauthorizedClientError])
+@pytest.mark.parametrize("asked", ASKED.values(), ids=ASKED)
+def test_headers_are_those_of_this_error_whatever_others_had(
+    cls: type[AuthPIError], asked: Asked
+) -> None:
+    registry = ErrorRegistry()
+    templates = Templates(registry)
+    for headers in [*HEADERS, *HEADERS]:
+        error = cls("The same text.", headers=headers)
+        assert templates.render(error, asked) == render(error, registry, asked)
+
+
+def test_an_invalid_request_without_records_has_no_fields() -> None:
+    registry = ErrorRegistry()
+    error = registry.resolve(RequestValidationError([]))
+    sent = Templates(registry).render(error, NOBODY)
+    assert sent == render(error, registry, NOBODY)
+    assert b'"fields":' not in sent.body
+
+
+def test_what_errors_have_said_is_not_kept_for_ever() -> None:
+    templates = Templates(ErrorRegistry())
+    error = UnauthorizedClientError("No.")
+    templates.render(error, NOBODY)
+    tracemalloc.start()
+    try:
+        sizes: list[int] = []
+        for number in range(2_001):
+            templates.render(UnauthorizedClientError(f"{number:0400}"), NOBODY)
+            if number % 1_000 == 0:
+                sizes.append(tracemalloc.get_traced_memory()[0])
+    finally:
+        tracemalloc.stop()
+    assert sizes[2] - sizes[1] < 100_000
 
 
 @pytest.mark.parametrize("status", [400, 401, 405])
