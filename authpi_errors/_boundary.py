@@ -15,10 +15,9 @@ from typing import Final
 from starlette.applications import Starlette
 from starlette.datastructures import Headers
 from starlette.middleware.cors import CORSMiddleware
+from starlette.middleware.errors import ServerErrorMiddleware
 from starlette.middleware.exceptions import ExceptionMiddleware
-from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
-from starlette.websockets import WebSocketDisconnect
 
 from authpi_errors._cors import KnownCors, cors_of, layers, through
 from authpi_errors._exceptions import AuthPIError, ServerError
@@ -35,12 +34,10 @@ from authpi_errors._rendering import ErrorResponse
 from authpi_errors._reporting import logger
 from authpi_errors._responding import Answered, Responder
 from authpi_errors._sending import Sending, WebSocketSending, drop
-from authpi_errors._settled import has_departed, is_settled, note_departure, settle
+from authpi_errors._settled import GONE, has_departed, is_settled, note_departure, settle
+from authpi_errors._templates import Messages
 
 __all__ = ["Boundary"]
-
-# The client has gone: there is nobody to answer, and nothing went wrong here.
-_GONE: Final = (ClientDisconnect, WebSocketDisconnect)
 
 
 class Boundary:
@@ -92,10 +89,14 @@ class Boundary:
         except BaseException as exc:
             # What tasks that were left behind still send is dropped, once this is answered.
             before, forward = forward, drop
-            is_over = await self._answer_shortly(exc, scope, send) if before is None else None
-            if is_over is None:
-                forward = _sending(connection, before)
-                is_over = await self._answer(exc, forward)
+            messages = self._answer_shortly(exc, scope) if before is None else None
+            if messages is None:
+                is_over = await self._answer(exc, _sending(connection, before))
+            else:
+                start, body = messages
+                await send(start)
+                await send(body)
+                is_over = start["status"] < 500 or not self._options.reraise
             if not is_over:
                 raise
         else:
@@ -106,27 +107,22 @@ class Boundary:
         self._prepare(scope)
         await self._serve(scope, receive, send)
 
-    async def _answer_shortly(self, exc: BaseException, scope: Scope, send: Send) -> bool | None:
+    def _answer_shortly(self, exc: BaseException, scope: Scope) -> Messages | None:
         """Answer an exception before which nothing was sent, where nobody else is to be asked.
 
         Returns:
-            Whether that is the end of the exception; `None` if there is more to it, and nothing was
-            done.
+            The messages of the answer, which are to be sent now; `None` if there is more to it. An
+            error of the server's is one that nobody expected.
         """
-        if isinstance(exc, _GONE) or self._cors_of(scope):
+        if self._cors_of(scope):
             return None
-        is_over = True
-        messages = self._responder.plain(exc, scope)
+        responder = self._responder
+        messages = responder.plain(exc, scope)
         if messages is None and not self._is_left_alone(exc, scope):
-            is_over = not self._options.reraise
-            messages = self._responder.unexpected(exc, scope, raised_again=not is_over)
-        if messages is None:
-            return None
-        start, body = messages
-        settle(scope, start)
-        await send(start)
-        await send(body)
-        return is_over
+            messages = responder.unexpected(exc, scope, raised_again=self._options.reraise)
+        if messages is not None:
+            settle(scope, messages[0])
+        return messages
 
     async def _call_other(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "websocket":
@@ -152,7 +148,7 @@ class Boundary:
 
     async def _answer(self, exc: BaseException, sending: Sending) -> bool:
         """Answer an exception, if nobody has yet, and say whether that is the end of it."""
-        if isinstance(exc, _GONE):
+        if isinstance(exc, GONE):
             sending.replace()
             note_departure(sending.scope)
             # Middleware further out counts on the exception.
@@ -216,17 +212,17 @@ class Boundary:
 
     def _cors_of(self, scope: Scope) -> list[CORSMiddleware]:
         """Find the CORS middleware of a request between here and its endpoint."""
-        return self._stack_cors() + self._known_cors.of_routes(scope)
+        own = self._stack_cors() if self._own_cors is None else self._own_cors
+        of_routes = self._known_cors.of_routes(scope) if "router" in scope else None
+        return own + of_routes if of_routes else own
 
     def _stack_cors(self) -> list[CORSMiddleware]:
         """Find the CORS middleware between here and the routes. Once it is built it stays."""
-        if self._own_cors is None:
-            application = None if self._is_inside else self._application
-            found = cors_of(self._below if application is None else application)
-            if application is not None and application.middleware_stack is None:
-                return found
+        application = None if self._is_inside else self._application
+        found = cors_of(self._below if application is None else application)
+        if application is None or application.middleware_stack is not None:
             self._own_cors = found
-        return self._own_cors
+        return found
 
     def may_rewrite(self, headers: Headers, body: bytes | bytearray) -> bool:
         """Say whether a response that begins so may have to be rewritten."""
@@ -287,10 +283,27 @@ class Boundary:
                 target = layer
                 break
         if isinstance(application, Starlette) and (target is not None or not is_inside):
+            self._replace_default_errors(application)
             self.adopt(application, is_inside=is_inside, is_outermost=self.is_outermost)
             add_handlers(application, target or application, self._responder)
             if target is not None:
                 settle_handlers(application, target)
+
+    def _replace_default_errors(self, application: Starlette) -> None:
+        """Leave out an application's outermost middleware, where nothing is left for it to do.
+
+        That is so if this is right below it, and answers all that is raised further down.
+        """
+        stack = application.middleware_stack
+        if stack is None or self._options.ignore:
+            return
+        stack = without_default_errors(stack)
+        for layer in layers(stack):
+            if layer is self:
+                application.middleware_stack = stack
+            # What FastAPI puts in between raises nothing of its own.
+            if not type(layer).__module__.startswith("fastapi."):
+                return
 
     def adopt(self, application: Starlette, *, is_inside: bool, is_outermost: bool = True) -> None:
         """Say which application this is a part of, or around.
@@ -306,6 +319,17 @@ class Boundary:
         self._is_inside = is_inside
         # It is built into the application's middleware, once.
         self._has_catch_all = has_handler_for_everything(application)
+
+
+def without_default_errors(stack: ASGIApp) -> ASGIApp:
+    """Leave out Starlette's outermost middleware, if all it would do is done by a boundary.
+
+    That is to answer with a plain 500, and to raise again.
+    """
+    if not isinstance(stack, ServerErrorMiddleware) or stack.handler is not None or stack.debug:
+        return stack
+    # A subclass does something else.
+    return stack.app if type(stack) is ServerErrorMiddleware else stack
 
 
 def _sending(connection: tuple[Scope, Receive, Send, Boundary], forward: Send | None) -> Sending:

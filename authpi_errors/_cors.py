@@ -72,13 +72,12 @@ class KnownCors:
 
     def of_routes(self, scope: Scope) -> list[CORSMiddleware]:
         """Find the CORS middleware of the mounts and the route that a request takes."""
-        router, endpoint = scope.get("router"), scope.get("endpoint")
-        if router is None:
-            return []
-        if endpoint is None:
+        try:
+            router, endpoint = scope["router"], scope["endpoint"]
+            # Mounts move the root path, and one endpoint can be behind several; a 405 has one, too.
+            key = id(router), id(endpoint), scope["root_path"], scope["method"]
+        except KeyError:
             return cors_of_routes(scope)
-        # Mounts move the root path, and one endpoint can be behind several; a 405 has one, too.
-        key = id(router), id(endpoint), scope.get("root_path"), scope.get("method")
         known = self._known.get(key)
         if known is None:
             if len(self._known) >= _MOST_KNOWN:

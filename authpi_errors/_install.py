@@ -10,7 +10,7 @@ from starlette.middleware import Middleware
 from starlette.middleware.errors import ServerErrorMiddleware
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from authpi_errors._boundary import Boundary
+from authpi_errors._boundary import Boundary, without_default_errors
 from authpi_errors._foreign import ForeignResponse
 from authpi_errors._handlers import add_handlers
 from authpi_errors._options import Options
@@ -106,7 +106,7 @@ class _Installed:
         self._silent = True
         describe_mounted(self._app, self.responder.registry)
         try:
-            stack = _without_default_errors(self._build_inner())
+            stack = without_default_errors(self._build_inner())
         except Exception:
             # Starlette builds anew at every request, and so does this: an answer needs a boundary.
             stack = self._build_and_call
@@ -160,14 +160,3 @@ class _Outermost(Boundary, ServerErrorMiddleware):
         Boundary.__init__(self, app, responder)
         self.adopt(application, is_inside=False)
         self.app = spare
-
-
-def _without_default_errors(stack: ASGIApp) -> ASGIApp:
-    """Leave out Starlette's outermost middleware, if all it would do is done by the boundary.
-
-    That is to answer with a plain 500, and to raise again.
-    """
-    if not isinstance(stack, ServerErrorMiddleware) or stack.handler is not None or stack.debug:
-        return stack
-    # A subclass does something else.
-    return stack.app if type(stack) is ServerErrorMiddleware else stack

@@ -22,7 +22,8 @@ class ErrorMiddleware(Boundary):
     It can stand in three places: `app.add_middleware(ErrorMiddleware)`, a `Middleware` in a list of
     them, and around any ASGI application. Where a Starlette or FastAPI application is below or
     around it, it also takes the place of the framework's default exception handlers; handlers that
-    the user has set stay. `install` covers more.
+    the user has set stay. Right below Starlette's outermost middleware, which would answer with a
+    plain 500 and has nothing left to do then, it takes that one's place too. `install` covers more.
 
     Args:
         app: The ASGI application below.

@@ -87,15 +87,17 @@ class Responder:
             return None
         reference = self._reporter.reference(scope)
         note(exc, f"reference: {reference}")
-        self._reporter.report(
-            template.code.value,
-            template.code.status,
-            reference,
-            scope,
-            exc,
-            is_unexpected=True,
-            raised_again=raised_again,
-        )
+        code = template.code
+        if logger.isEnabledFor(logging.ERROR):
+            self._reporter.report(
+                code.value,
+                code.status,
+                reference,
+                scope,
+                exc,
+                is_unexpected=True,
+                raised_again=raised_again,
+            )
         return template.plain_with_reference(reference)
 
     def respond(

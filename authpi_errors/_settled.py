@@ -7,9 +7,14 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from starlette.requests import ClientDisconnect
 from starlette.types import Message, Scope
+from starlette.websockets import WebSocketDisconnect
 
-__all__ = ["has_departed", "is_anything_settled", "is_settled", "note_departure", "settle"]
+__all__ = ["GONE", "has_departed", "is_anything_settled", "is_settled", "note_departure", "settle"]
+
+# The client has gone: there is nobody to answer, and nothing went wrong here.
+GONE: Final = (ClientDisconnect, WebSocketDisconnect)
 
 _KEY: Final = "authpi_errors.settled"
 _GONE: Final = "authpi_errors.gone"

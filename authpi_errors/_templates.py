@@ -31,6 +31,7 @@ from authpi_errors._headers import Header
 from authpi_errors._http_exceptions import description_of
 from authpi_errors._registry import ErrorRegistry, Target
 from authpi_errors._rendering import MOST_ITEMS, NOBODY, Asked, ErrorResponse, render
+from authpi_errors._settled import GONE
 from authpi_errors._validation import InvalidFields, is_list
 from authpi_errors.codes import ErrorCode
 
@@ -104,7 +105,7 @@ class Templates:
 
     def _learn(self, cls: type) -> _Plain:
         try:
-            plain = self._plain_of(cls) or _nothing
+            plain = (None if _is_departure(cls) else self._plain_of(cls)) or _nothing
         except Exception:
             # Its class can't be looked at.
             plain = _nothing
@@ -261,6 +262,11 @@ _LONGEST_TEXT: Final = 500
 _OPTIONS: Final = ("description", *(name for name in ErrorOptions.__annotations__))
 
 
+def _is_departure(cls: type) -> bool:
+    """Say whether an exception tells that there is nobody to be answered."""
+    return issubclass(cls, GONE)
+
+
 def _is_single(cls: type) -> bool:
     """Say whether an exception is an `Exception`, and no group of others."""
     return issubclass(cls, Exception) and not issubclass(cls, BaseExceptionGroup)
@@ -300,6 +306,7 @@ class _Template:
         self._body = bytes(memoryview(response.body))
         self._head = b'{"error":' + orjson.dumps(code.value) + b',"error_description":'
         self._description = bytes(memoryview(orjson.dumps(code.description)))
+        self._until_reference = self._head + self._description + b',"reference":'
         self._tail = self._body[len(self._head) + len(self._description) :]
         # After the type and the length.
         self._headers = response.headers[2:]
@@ -334,8 +341,7 @@ class _Template:
 
     def plain_with_reference(self, reference: str) -> Messages:
         """Answer an exception of which nothing gets out, with a reference."""
-        head = self._head + self._description + b',"reference":'
-        return self._messages(head + _text(reference) + self._tail, self._headers)
+        return self._messages(self._until_reference + _text(reference) + self._tail, self._headers)
 
     def _messages(self, body: bytes, headers: tuple[Header, ...]) -> Messages:
         size = len(body)

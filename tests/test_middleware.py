@@ -11,10 +11,12 @@ from typing import Any, NamedTuple, Self, cast
 
 import anyio
 import pytest
+from fastapi import FastAPI
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
+from starlette.middleware.errors import ServerErrorMiddleware
 from starlette.middleware.exceptions import ExceptionMiddleware
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import PlainTextResponse, Response
@@ -532,6 +534,60 @@ async def test_the_handlers_are_found_below_other_middleware() -> None:
     app.add_middleware(ErrorMiddleware)
     _, body = await sent_by(app)
     assert b'"conflict"' in body["body"]
+
+
+def crashing(app: Starlette, **options: Any) -> Starlette:
+    """An application with a bug behind `/`, and ours as its outermost middleware."""
+    app.add_route("/", crash)
+    app.add_middleware(ErrorMiddleware, make_reference=lambda _: "r", **options)
+    return app
+
+
+async def handle_all(request: Request, exc: Exception) -> Response:
+    return PlainTextResponse("own", 500)
+
+
+def behind(middleware: Callable[[ASGIApp], ASGIApp], app: Starlette) -> Starlette:
+    app.add_middleware(middleware)
+    return app
+
+
+@pytest.mark.parametrize(
+    ("app", "has_less"),
+    [
+        (crashing(Starlette()), True),
+        (crashing(FastAPI()), True),
+        (crashing(Starlette(), reraise=False), True),
+        (crashing(FastAPI(max_body_size=10)), False),
+        (crashing(Starlette(), ignore=(LookupError,)), False),
+        (crashing(Starlette(), ignore=(ZeroDivisionError,)), False),
+        (crashing(Starlette(exception_handlers={Exception: handle_all})), False),
+        (crashing(Starlette(debug=True)), False),
+        (behind(Passing, crashing(Starlette())), False),
+    ],
+    ids=[
+        "Starlette",
+        "FastAPI",
+        "not raised again",
+        "a limit of bodies",
+        "something is ignored",
+        "the bug is ignored",
+        "a handler of the user's",
+        "the debugger",
+        "middleware outside",
+    ],
+)
+async def test_starlettes_outermost_middleware_is_left_out_where_nothing_is_left_for_it(
+    app: Starlette, has_less: bool
+) -> None:
+    html = scope_of(headers=[(b"accept", b"text/html")])
+    outcomes = [await outcome(app, dict(html)) for _ in range(3)]
+    # A page of the debugger shows who has called, which is another at first.
+    gists = [
+        (start["status"], body["body"][:100], type(failure)) for (start, body), failure in outcomes
+    ]
+    assert gists == gists[:1] * 3
+    assert isinstance(app.middleware_stack, ServerErrorMiddleware) is not has_less
 
 
 async def test_an_application_that_has_served_already_can_be_wrapped() -> None:
