@@ -35,7 +35,7 @@ from authpi_errors._reporting import logger
 from authpi_errors._responding import Answered, Responder
 from authpi_errors._sending import Sending, WebSocketSending, drop
 from authpi_errors._settled import GONE, has_departed, is_settled, note_departure, settle
-from authpi_errors._templates import Messages
+from authpi_errors._template import Messages
 
 __all__ = ["Boundary"]
 

@@ -343,7 +343,11 @@ class PreconditionFailedError(AuthPIError):
         current_etag: str | None = None,
         **options: Unpack[ErrorOptions],
     ) -> None:
-        super().__init__(description, **options)
+        # Most have no options, and then there is nothing else to do.
+        if options:
+            super().__init__(description, **options)
+        elif description is not None:
+            self.description = description
         if current_etag is not None:
             self.current_etag = current_etag
 

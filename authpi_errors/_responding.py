@@ -19,7 +19,8 @@ from authpi_errors._registry import ErrorRegistry, note
 from authpi_errors._rendering import Asked, ErrorResponse
 from authpi_errors._reporting import ErrorRecord, Reporter, logger
 from authpi_errors._routing import allowed_methods
-from authpi_errors._templates import Messages, Templates
+from authpi_errors._template import Messages
+from authpi_errors._templates import Templates
 from authpi_errors._validation import InvalidInputError
 
 __all__ = ["Answered", "Responder"]

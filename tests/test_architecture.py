@@ -31,6 +31,7 @@ ORDER = (
     "_content_type",
     "_settled",
     "_rendering",
+    "_template",
     "_templates",
     "_messages",
     "_routing",
@@ -65,7 +66,7 @@ ORDER = (
 DEPENDENCIES = frozenset({"orjson", "starlette"})
 
 # The modules that may import it, wherever the import stands.
-OWNERS = {"fastapi": {"fastapi"}, "orjson": {"_rendering", "_templates"}}
+OWNERS = {"fastapi": {"fastapi"}, "orjson": {"_rendering", "_template"}}
 
 # Extras that a module can't do without: who imports the module has them.
 EXTRAS = {
