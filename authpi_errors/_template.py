@@ -32,7 +32,6 @@ _HeadersOf = Callable[..., tuple[Header, ...]]
 _JSON: Final = (b"content-type", b"application/json")
 # What a template's headers leave to the error.
 _FILLED: Final = frozenset((b"content-type", b"content-length", b"retry-after"))
-_NO_FIELDS: Final = (None, ())
 # Headers that are members of the body, too.
 _IN_BODY: Final = frozenset(("etag", "retry-after"))
 _LONGEST_TEXT: Final = 500
@@ -147,7 +146,7 @@ class Template:
         else:
             body = b',"retryable":true' if self._is_retryable else b',"retryable":false'
         # What few have is looked for before it is asked for: that costs less.
-        if "fields" in given and given["fields"] not in _NO_FIELDS:
+        if "fields" in given:
             body += b',"fields":' + _fields(given["fields"])
         if "current_etag" in given and (tag := given["current_etag"]) is not None:
             headers = ((b"etag", _tag(tag)), *headers)

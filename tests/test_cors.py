@@ -46,6 +46,14 @@ def test_one_endpoint_may_be_behind_cors_middleware_or_not() -> None:
         assert not known.of_routes(scope("/"))
 
 
+def test_a_method_that_a_route_does_not_take_stays_outside_of_its_middleware() -> None:
+    router = Router([Route("/", endpoint, middleware=[Middleware(CORSMiddleware)])])
+    known = KnownCors()
+    for _ in range(2):
+        assert len(known.of_routes({**scope("/"), "router": router})) == 1
+        assert not known.of_routes({**scope("/"), "router": router, "method": "POST"})
+
+
 def test_a_request_that_nothing_serves_is_not_remembered() -> None:
     lost = scope("/a/api/")
     del lost["endpoint"]

@@ -590,6 +590,37 @@ async def test_starlettes_outermost_middleware_is_left_out_where_nothing_is_left
     assert isinstance(app.middleware_stack, ServerErrorMiddleware) is not has_less
 
 
+class Watching(ServerErrorMiddleware):
+    """An outermost middleware that does more than Starlette's."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        scope["state"]["seen"] += 1
+        await super().__call__(scope, receive, send)
+
+
+class WatchedStarlette(Starlette):
+    """An application with an outermost middleware of its own."""
+
+    def build_middleware_stack(self) -> ASGIApp:
+        stack = super().build_middleware_stack()
+        assert isinstance(stack, ServerErrorMiddleware)
+        return Watching(stack.app)
+
+
+def add(app: Starlette) -> None:
+    app.add_middleware(ErrorMiddleware)
+
+
+@pytest.mark.parametrize("cover", [install, add])
+async def test_an_outermost_middleware_of_the_users_stays(cover: Callable[..., None]) -> None:
+    app = WatchedStarlette(routes=[Route("/", fail)])
+    cover(app)
+    state = {"seen": 0}
+    for _ in range(3):
+        await sent_by(app, scope_of(state=state))
+    assert state == {"seen": 3}
+
+
 async def test_an_application_that_has_served_already_can_be_wrapped() -> None:
     app = application()
     await sent_by(app)

@@ -90,6 +90,15 @@ class StaleError(AuthPIError):
     code = ErrorCode("stale", 412, "It is stale.")
 
 
+class SelfEncoding(str):
+    """A text that is another one when it is encoded."""
+
+    __slots__ = ()
+
+    def encode(self, encoding: str = "utf-8", errors: str = "strict") -> bytes:
+        return b"another"
+
+
 class StatusError(NotFoundError):
     """An error whose class has another status."""
 
@@ -302,6 +311,7 @@ ATTRIBUTES: dict[str, dict[str, Any]] = {
     "an empty entity tag": {"current_etag": ""},
     "no entity tag": {"current_etag": None},
     "a number for an entity tag": {"current_etag": 5},
+    "an entity tag that encodes itself": {"current_etag": SelfEncoding('"1"')},
     "a status": {"status": 410},
     "None for a status": {"status": None},
     "a status of success": {"status": 204},
