@@ -298,12 +298,12 @@ class Boundary:
         if stack is None or self._options.ignore:
             return
         stack = without_default_errors(stack)
-        for layer in layers(stack):
-            if layer is self:
-                application.middleware_stack = stack
-            # What FastAPI puts in between raises nothing of its own.
-            if not type(layer).__module__.startswith("fastapi."):
-                return
+        # What FastAPI puts in between raises nothing of its own.
+        others = (
+            layer for layer in layers(stack) if not type(layer).__module__.startswith("fastapi.")
+        )
+        if next(others, None) is self:
+            application.middleware_stack = stack
 
     def adopt(self, application: Starlette, *, is_inside: bool, is_outermost: bool = True) -> None:
         """Say which application this is a part of, or around.

@@ -95,8 +95,7 @@ class SelfEncoding(str):
 
     __slots__ = ()
 
-    def encode(self, encoding: str = "utf-8", errors: str = "strict") -> bytes:
-        return b"another"
+    encode: Callable[..., bytes] = lambda *_: b"another"
 
 
 class StatusError(NotFoundError):
