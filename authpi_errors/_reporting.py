@@ -92,12 +92,13 @@ class Reporter:
 
     def reference(self, scope: Scope) -> str:
         """Give the reference of an error, which the user's function may make."""
-        make = self._make_reference
-        return (make and self._users_reference(make, scope)) or reference_of(scope)
+        return self._users_reference(scope) or reference_of(scope)
 
-    def _users_reference(self, make: Callable[[Scope], str], scope: Scope) -> str | None:
+    def _users_reference(self, scope: Scope) -> str | None:
+        if self._make_reference is None:
+            return None
         try:
-            reference: object = make(scope)
+            reference: object = self._make_reference(scope)
         except Exception as exc:
             self.log_failure("make_reference", exc)
             return None

@@ -551,6 +551,17 @@ def test_reference_is_made_by_a_function_of_the_users(log: pytest.LogCaptureFixt
     assert log.records == []
 
 
+class Numbers(list[str]):
+    """A function that is a list, and so false while it is empty."""
+
+    def __call__(self, scope: Scope) -> str:
+        return f"{len(self)} left"
+
+
+def test_a_function_that_is_false_makes_references_too() -> None:
+    assert Reporter(make_reference=Numbers()).reference(SCOPE) == "0 left"
+
+
 class Text(str):
     __slots__ = ()
 
