@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 from starlette.datastructures import Headers
@@ -76,13 +76,19 @@ def unreadable_body(errors: Sequence[object], scope: Scope) -> InvalidContentTyp
         errors: pydantic's error records.
         scope: The scope of the request, after routing.
     """
-    if not any(map(_is_not_taken_apart, errors)):
+    if not _is_not_taken_apart(errors):
         return None
-    sent = media_type_of(Headers(scope=scope))
-    declared = _declared(scope)
+    sent, declared = _sent(scope), _declared(scope)
     if not sent or not declared or _can_be_read(sent, declared):
         return None
     return _unsupported([declared])
+
+
+def _sent(scope: Scope) -> str:
+    """Give the media type of the body that was sent."""
+    # To make `Headers` takes its time, and a parameter that is missing is a common mistake.
+    values = (value for name, value in scope["headers"] if name == b"content-type")
+    return _media_type(next(values, b"").decode("latin-1"))
 
 
 def _declared(scope: Scope) -> str:
@@ -104,11 +110,15 @@ def _is_json(media_type: str) -> bool:
     )
 
 
-def _is_not_taken_apart(error: object) -> bool:
-    if not is_mapping(error) or error.get("type") not in _NOT_TAKEN_APART:
-        return False
-    location: object = error.get("loc")
-    return is_list(location) and bool(location) and location[0] == "body"
+def _is_not_taken_apart(errors: Iterable[object]) -> bool:
+    for error in errors:
+        if not is_mapping(error) or type(kind := error.get("type")) is not str:
+            continue
+        if kind in _NOT_TAKEN_APART:
+            location: object = error.get("loc")
+            if is_list(location) and location and location[0] == "body":
+                return True
+    return False
 
 
 def _unsupported(supported: Sequence[str]) -> InvalidContentTypeError:

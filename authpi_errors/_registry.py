@@ -163,6 +163,11 @@ class ErrorRegistry:
         """Whether the application has said which challenges it offers."""
         return self._challenges is not None
 
+    @property
+    def validator_messages(self) -> bool:
+        """Whether the messages of an application's own validators are shown."""
+        return self._validator_messages
+
     def code_for(self, status: int) -> ErrorCode:
         """Give the code of a status, 400 to 599, that came without a code."""
         code = self._by_status.get(status)

@@ -66,7 +66,7 @@ class Responder:
         # Most applications ignore nothing.
         if self._ignored and isinstance(exc, self._ignored):
             return None
-        return self._templates.plain(exc)
+        return self._templates.plain(exc, scope)
 
     def unexpected(
         self, exc: BaseException, scope: Scope, *, raised_again: bool

@@ -6,12 +6,13 @@ for every error of a code.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 import orjson
-from starlette.types import Message
+from starlette.types import Message, Scope
 
+from authpi_errors._challenges import has_credentials
 from authpi_errors._exceptions import AuthPIError, FieldError
 from authpi_errors._headers import Header, is_entity_tag
 from authpi_errors._rendering import MOST_ITEMS, Asked, ErrorResponse
@@ -71,18 +72,23 @@ class Template:
         self._is_retryable = code.is_retryable()
         self._fillable = fillable
         self._headers_of = headers_of
-        self._is_challenged = code.status == 401 or cls.challenge is not AuthPIError.challenge
-        self.is_plain = not self._is_challenged and code.status < 500
+        self._asks_for_credentials = code.status == 401
+        self.is_challenged = (
+            self._asks_for_credentials or cls.challenge is not AuthPIError.challenge
+        )
 
-    def plain(self, error: AuthPIError) -> Messages | None:
+    def plain(self, error: AuthPIError, scope: Scope) -> Messages | None:
         """Answer an error that has no reference."""
         given = error.__dict__
-        if not given:
-            return self._messages(self._body, self._headers)
-        if len(given) == 1 and "description" in given:
-            body = self._head + _text(given["description"]) + self._tail
-            return self._messages(body, self._headers)
-        filled = None if "code" in given else self._fill(given)
+        if not self.is_challenged:
+            if not given:
+                return self._messages(self._body, self._headers)
+            if len(given) == 1 and "description" in given:
+                body = self._head + _text(given["description"]) + self._tail
+                return self._messages(body, self._headers)
+        if "code" in given:
+            return None
+        filled = self._fill(given, not self._asks_for_credentials or has_credentials(scope))
         return None if filled is None else self._messages(filled[0], filled[1])
 
     def plain_with(self, description: str | None) -> Messages:
@@ -91,9 +97,17 @@ class Template:
             return self._messages(self._body, self._headers)
         return self._messages(self._head + _text(description) + self._tail, self._headers)
 
-    def plain_without(self, exc: BaseException) -> Messages:
+    def until_fields(self, description: str) -> bytes:
+        """Begin the body of an error that has a description and fields."""
+        return self._head + _text(description) + self._tail[:-1] + b',"fields":'
+
+    def plain_with_fields(self, start: bytes, members: Sequence[Mapping[str, str]]) -> Messages:
+        """Answer an error whose body begins like that, with the items of its `fields`."""
+        return self._messages(start + orjson.dumps(members) + b"}", self._headers)
+
+    def plain_without(self, exc: BaseException, scope: Scope) -> Messages:
         """Answer an exception of which nothing but its type gets out."""
-        del exc
+        del exc, scope
         return self._messages(self._body, self._headers)
 
     def plain_with_reference(self, reference: str) -> Messages:
@@ -115,7 +129,7 @@ class Template:
 
     def fill(self, given: Mapping[str, Any], asked: Asked) -> ErrorResponse | None:
         """Answer an error of which these attributes are set; `None` if one is odd."""
-        filled = self._fill(given, asked)
+        filled = self._fill(given, not self._asks_for_credentials or asked.has_credentials(), asked)
         if filled is None:
             return None
         body, headers, reference = filled
@@ -125,14 +139,14 @@ class Template:
         )
 
     def _fill(
-        self, given: Mapping[str, Any], asked: Asked | None = None
+        self, given: Mapping[str, Any], with_credentials: bool, asked: Asked | None = None
     ) -> tuple[bytes, tuple[Header, ...], str | None] | None:
         """Give the body, the headers after the length, and the reference."""
         if not self._fillable.issuperset(given):
             return None
         headers = self._varying_headers
-        if self._is_challenged or "headers" in given:
-            headers = self._headers_of_its_own(given, asked)
+        if self.is_challenged or "headers" in given:
+            headers = self._headers_of_its_own(given, with_credentials)
         description: str | None = given.get("description")
         head = self._head + (self._description if description is None else _text(description))
         own_delay: int | None = given.get("retry_after")
@@ -163,19 +177,16 @@ class Template:
         return head + body + b"}", headers, reference
 
     def _headers_of_its_own(
-        self, given: Mapping[str, Any], asked: Asked | None
+        self, given: Mapping[str, Any], with_credentials: bool
     ) -> tuple[Header, ...]:
         """Give the headers of an error that has challenges, or headers of its own."""
-        if asked is None:
-            raise OddError
         description = _said(given.get("description", self.code.description))
         scope = _said(given.get("scope", ""))
         headers: Mapping[str, str] = given.get("headers", {})
         said = tuple([(_said(name), _said(value)) for name, value in headers.items()])
         if any(name.lower() in _IN_BODY for name, _ in said):
             raise OddError
-        has_credentials = self._status != 401 or asked.has_credentials()
-        return self._headers_of(self, description, scope, said, has_credentials)
+        return self._headers_of(self, description, scope, said, with_credentials)
 
 
 def varying(response: ErrorResponse) -> tuple[Header, ...]:

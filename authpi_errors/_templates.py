@@ -12,7 +12,9 @@ from http import HTTPStatus
 from typing import Any, Final
 
 from starlette.exceptions import HTTPException
+from starlette.types import Scope
 
+from authpi_errors._content_type import unreadable_body
 from authpi_errors._exceptions import (
     AuthPIError,
     ErrorOptions,
@@ -29,6 +31,14 @@ from authpi_errors._registry import ErrorRegistry, Target
 from authpi_errors._rendering import NOBODY, Asked, ErrorResponse, render
 from authpi_errors._settled import GONE
 from authpi_errors._template import FILLABLE, Messages, OddError, Template, varying
+from authpi_errors._validation import (
+    MOST_FIELDS,
+    InvalidInputError,
+    describe,
+    is_request_validation_error,
+    members_of,
+    records_of,
+)
 from authpi_errors.codes import ErrorCode
 
 __all__ = ["Templates"]
@@ -54,11 +64,12 @@ class Templates:
         # Of errors with challenges, or with headers of their own: most say what others have said.
         self._said: dict[tuple[object, ...], tuple[Header, ...]] = {}
 
-    def plain(self, exc: BaseException) -> Messages | None:
-        """Answer an exception that says nothing but which error it is, and perhaps a text.
+    def plain(self, exc: BaseException, scope: Scope) -> Messages | None:
+        """Answer an exception that says little but which error it is.
 
         Args:
             exc: What was raised.
+            scope: The scope of the request.
 
         Returns:
             The start and the body of the answer to a request, of any method but HEAD, made anew for
@@ -66,7 +77,7 @@ class Templates:
             server's error, which has a reference. This method does not raise.
         """
         try:
-            return (self._plain.get(type(exc)) or self._learn(type(exc)))(exc)
+            return (self._plain.get(type(exc)) or self._learn(type(exc)))(exc, scope)
         except Exception:
             # Careful rendering finds out what is wrong, and leaves it out.
             return None
@@ -110,6 +121,8 @@ class Templates:
             return self._plain_of_target(target)
         if base is HTTPException:
             return self._plain_of_http()
+        if base is not None and is_request_validation_error(base):
+            return self._plain_of_invalid()
         template = self._template_of(cls) if base is AuthPIError else None
         return None if template is None else template.plain
 
@@ -121,13 +134,14 @@ class Templates:
         if not isinstance(target, type):
             return None
         make, made = target, self._template_of(target)
-        return None if made is None else lambda _: made.plain(make())
+        return None if made is None else lambda _, scope: made.plain(make(), scope)
 
     def _plain_of_http(self) -> _Plain:
         """Give what answers an `HTTPException` that has a status and a text."""
         by_status: dict[int, Template | None] = {}
 
-        def plain(exc: HTTPException) -> Messages | None:
+        def plain(exc: HTTPException, scope: Scope) -> Messages | None:
+            del scope
             status = exc.status_code
             if type(status) not in _STATUS_TYPES or not 400 <= status < 500:
                 return None
@@ -140,16 +154,35 @@ class Templates:
 
         return plain
 
+    def _plain_of_invalid(self) -> _Plain | None:
+        """Give what answers FastAPI's error for a request that is not valid."""
+        template = self._template_of(InvalidInputError)
+        if template is None or template.is_challenged:
+            return None
+        start = template.until_fields(describe(MOST_FIELDS))
+        with_custom_text = self._registry.validator_messages
+
+        def plain(exc: BaseException, scope: Scope) -> Messages | None:
+            records = records_of(exc)
+            if not 0 < len(records) <= MOST_FIELDS or unreadable_body(records, scope) is not None:
+                return None
+            members = members_of(records, with_custom_text=with_custom_text)
+            return template.plain_with_fields(start, members)
+
+        return plain
+
     def _template_of(self, cls: type[AuthPIError]) -> Template | None:
         """Make the template of a class, for errors of the client."""
         template = self._template(cls, cls.code)
-        return template if template is not None and template.is_plain else None
+        return template if template is not None and template.code.status < 500 else None
 
     def _template_with(self, code: ErrorCode) -> Template | None:
-        """Make the template of a code, for errors of the client."""
+        """Make the template of a code, for errors of the client without challenges."""
         error = error_with(code)
         template = self._template(type(error), error.code)
-        return template if template is not None and template.is_plain else None
+        if template is None or template.is_challenged or template.code.status >= 500:
+            return None
+        return template
 
     def render(self, error: AuthPIError, asked: Asked) -> ErrorResponse:
         """Render an error: as `render` does, and with the same result.
@@ -233,7 +266,7 @@ class _Stranger(Asked):
 
 
 _STRANGER: Final = _Stranger()
-_Plain = Callable[[Any], Messages | None]
+_Plain = Callable[[Any, Scope], Messages | None]
 # These hang on nothing but the arguments, and on `challenges` and `scope`.
 _CHALLENGES: Final = (
     AuthPIError.challenge,
@@ -255,12 +288,12 @@ def _is_single(cls: type) -> bool:
     return issubclass(cls, Exception) and not issubclass(cls, BaseExceptionGroup)
 
 
-def _nothing(exc: BaseException) -> None:
-    del exc
+def _nothing(exc: BaseException, scope: Scope) -> None:
+    del exc, scope
 
 
-def _unexpected(exc: BaseException) -> None:
-    del exc
+def _unexpected(exc: BaseException, scope: Scope) -> None:
+    del exc, scope
 
 
 def _keep(cache: dict[Any, Any], key: object, value: object, most: int = _MOST) -> None:

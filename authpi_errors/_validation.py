@@ -15,10 +15,13 @@ from authpi_errors._exceptions import AuthPIError, FieldError, InvalidRequestErr
 __all__ = [
     "InvalidFields",
     "InvalidInputError",
+    "describe",
     "fields_error",
     "is_list",
     "is_mapping",
     "is_request_validation_error",
+    "members_of",
+    "records_of",
     "validation_error",
 ]
 
@@ -124,7 +127,7 @@ def is_mapping(value: object) -> TypeGuard[Mapping[Any, Any]]:
 
 def is_list(value: object) -> TypeGuard[Sequence[Any]]:
     """Say whether a value from outside is a list or a tuple."""
-    return isinstance(value, _LISTS)
+    return type(value) is tuple or isinstance(value, _LISTS)
 
 
 def is_request_validation_error(cls: type) -> bool:
@@ -134,7 +137,7 @@ def is_request_validation_error(cls: type) -> bool:
 
 def validation_error(exc: BaseException, *, with_custom_text: bool = False) -> AuthPIError:
     """Turn FastAPI's `RequestValidationError` into `InvalidRequestError` with its `fields`."""
-    return fields_error(_errors_of(exc), with_custom_text=with_custom_text)
+    return fields_error(records_of(exc), with_custom_text=with_custom_text)
 
 
 def fields_error(errors: Sequence[object], *, with_custom_text: bool = False) -> AuthPIError:
@@ -144,26 +147,32 @@ def fields_error(errors: Sequence[object], *, with_custom_text: bool = False) ->
         errors: The records.
         with_custom_text: Whether the text of an application's own validators is shown.
     """
-    error = InvalidInputError(_describe(len(errors)))
-    members = [_members(record, with_custom_text) for record in errors[:MOST_FIELDS]]
-    error.fields = InvalidFields(members)
+    error = InvalidInputError(describe(len(errors)))
+    error.fields = InvalidFields(members_of(errors, with_custom_text=with_custom_text))
     error.records = errors
     return error
 
 
-def _errors_of(exc: BaseException) -> Sequence[object]:
+def records_of(exc: BaseException) -> Sequence[object]:
+    """Give pydantic's error records, as FastAPI's `RequestValidationError` has them."""
     errors = getattr(exc, "errors", None)
     found: object = errors() if callable(errors) else ()
     return found if is_list(found) else ()
 
 
-def _describe(count: int) -> str:
+def describe(count: int) -> str:
+    """Say of a request that so many of its fields are wrong."""
     if count > MOST_FIELDS:
         return (
             f"The request is not valid: {count} fields are wrong. The first {MOST_FIELDS} are "
             "listed; correct them and send it again to see the others."
         )
     return "The request is not valid. Correct what `fields` lists and send it again."
+
+
+def members_of(errors: Sequence[object], *, with_custom_text: bool = False) -> list[dict[str, str]]:
+    """Turn pydantic's error records into the items of a body's `fields`, as many as it names."""
+    return [_members(record, with_custom_text) for record in errors[:MOST_FIELDS]]
 
 
 def field_error(error: object, with_custom_text: bool = False) -> FieldError:
@@ -174,13 +183,17 @@ def field_error(error: object, with_custom_text: bool = False) -> FieldError:
 def _members(error: object, with_custom_text: bool) -> dict[str, str]:
     if not is_mapping(error):
         return {"field": "", "code": _DEFAULT_KIND, "message": _DEFAULT_MESSAGE}
-    kind = error.get("type")
-    kind = kind if isinstance(kind, str) and kind else _DEFAULT_KIND
+    kind: object = error.get("type")
+    message: object = error.get("msg")
     location: object = error.get("loc")
     location = location if is_list(location) else ()
+    if type(kind) is str and kind in _SAFE_KINDS and type(message) is str:
+        # Most often.
+        return {"field": _path(location), "code": kind, "message": message}
+    kind = kind if isinstance(kind, str) and kind else _DEFAULT_KIND
     if kind == "json_invalid":
         return {"field": "body", "code": kind, "message": _malformed_json(location)}
-    message = _message(kind, error.get("msg"), with_custom_text)
+    message = _message(kind, message, with_custom_text)
     return {"field": _path(location), "code": kind, "message": message}
 
 

@@ -170,6 +170,33 @@ def test_the_application_can_map_validation_errors_itself() -> None:
     assert TestClient(app).post("/v1/one", content=b"x", headers=headers).status_code == 409
 
 
+@pytest.mark.parametrize(
+    "record",
+    [
+        pytest.param({"type": None, "loc": ("body",), "msg": "x"}, id="no type"),
+        pytest.param({"type": {}, "loc": ("body",), "msg": "x"}, id="a type that is no text"),
+        pytest.param({"type": "missing", "loc": (None,), "msg": "x"}, id="a place that is none"),
+        pytest.param({"type": "missing"}, id="no place"),
+        pytest.param(5, id="no record"),
+    ],
+)
+@pytest.mark.parametrize("is_logged", [False, True])
+def test_odd_records_of_the_application_are_no_matter_of_the_content_type(
+    record: Any, is_logged: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    app = FastAPI()
+
+    @app.post("/")
+    async def create() -> None:
+        raise RequestValidationError([record])
+
+    install(app)
+    if is_logged:
+        caplog.set_level("INFO")
+    response = TestClient(app).post("/", content=b"x", headers={"content-type": "text/plain"})
+    assert (response.status_code, response.json()["error"]) == (400, "invalid_request")
+
+
 def request(*content_types: str) -> Request:
     headers = [(b"content-type", value.encode()) for value in content_types]
     return Request({"type": "http", "headers": headers})

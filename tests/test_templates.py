@@ -8,8 +8,9 @@ import tracemalloc
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import timedelta
+from functools import partial
 from http import HTTPStatus
-from types import MappingProxyType
+from types import MappingProxyType, SimpleNamespace
 from typing import Any, NamedTuple, NoReturn, Self
 from unittest.mock import ANY
 
@@ -19,7 +20,7 @@ from fastapi.exceptions import RequestValidationError
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from starlette.exceptions import HTTPException, WebSocketException
-from starlette.types import Message
+from starlette.types import Message, Scope
 
 from authpi_errors import (
     AccessDeniedError,
@@ -46,7 +47,8 @@ from authpi_errors._templates import Templates
 from authpi_errors.codes import CODES
 from tests.asked import Request
 
-GET = {"type": "http", "method": "GET"}
+GET: Scope = {"type": "http", "method": "GET"}
+LOGGED_IN: Scope = {**GET, "headers": [(b"authorization", b"Bearer t")]}
 QUOTA = ErrorCode("quota_exhausted", 402, "The quota is used up.", retryable=True, retry_after=9)
 GONE = ErrorCode("gone", 410, "It is gone for good.")
 
@@ -58,6 +60,10 @@ def fail(*_: object) -> NoReturn:
 
 # For the places of methods.
 raising: Any = fail
+
+
+class OwnValidationError(RequestValidationError):
+    """An application's own kind of FastAPI's error."""
 
 
 class QuotaExhaustedError(AuthPIError):
@@ -492,10 +498,13 @@ def made(cls: Any, attributes: dict[str, Any]) -> AuthPIError:
     return error
 
 
-def carefully(exc: BaseException, registry: ErrorRegistry) -> ErrorResponse | None:
+def carefully(
+    exc: BaseException, registry: ErrorRegistry, scope: Scope = GET
+) -> ErrorResponse | None:
     """Answer an exception as careful rendering does; `None` if nobody expected it."""
     error = registry.find(exc)
-    return None if error is None else render(error, registry, NOBODY)
+    asked = Request(credentials="headers" in scope)
+    return None if error is None else render(error, registry, asked)
 
 
 def assert_answer(messages: tuple[Message, Message] | None, response: ErrorResponse | None) -> None:
@@ -506,6 +515,15 @@ def assert_answer(messages: tuple[Message, Message] | None, response: ErrorRespo
         assert not response.dropped
 
 
+def assert_plain_answer(
+    templates: Templates, make: Callable[[], BaseException], registry: ErrorRegistry
+) -> None:
+    """Hold the short way, where it is taken, to careful rendering; for whomever asks."""
+    for scope in (GET, LOGGED_IN, GET):
+        answered = templates.plain(make(), scope)
+        assert_answer(answered, carefully(make(), registry, scope))
+
+
 @pytest.mark.parametrize("registry", REGISTRIES.values(), ids=REGISTRIES)
 @pytest.mark.parametrize("cls", CLASSES)
 def test_both_ways_give_the_same(cls: type[AuthPIError], registry: ErrorRegistry) -> None:
@@ -514,8 +532,7 @@ def test_both_ways_give_the_same(cls: type[AuthPIError], registry: ErrorRegistry
         for asked in ASKED.values():
             sent = templates.render(made(cls, attributes), asked)
             assert sent == render(made(cls, attributes), registry, asked), what
-        exc = made(cls, attributes)
-        assert_answer(templates.plain(exc), carefully(exc, registry))
+        assert_plain_answer(templates, partial(made, cls, attributes), registry)
 
 
 @pytest.mark.parametrize("registry", REGISTRIES.values(), ids=REGISTRIES)
@@ -523,10 +540,10 @@ def test_both_ways_give_the_same(cls: type[AuthPIError], registry: ErrorRegistry
 def test_both_ways_give_the_same_of_what_is_made_as_usual(
     make: Any, registry: ErrorRegistry
 ) -> None:
-    exc = make(5) if make is DemandingError else make()
+    make = partial(make, 5) if make is DemandingError else make
     templates = Templates(registry)
-    assert templates.render(exc, NOBODY) == render(exc, registry, NOBODY)
-    assert_answer(templates.plain(exc), carefully(exc, registry))
+    assert templates.render(make(), NOBODY) == render(make(), registry, NOBODY)
+    assert_plain_answer(templates, make, registry)
 
 
 @pytest.mark.parametrize("registry", REGISTRIES.values(), ids=REGISTRIES)
@@ -537,11 +554,10 @@ def test_plain_answer_is_that_of_careful_rendering(
 ) -> None:
     templates = Templates(registry)
     for status in before:
-        templates.plain(HTTPException(status))
-        templates.plain(fastapi.HTTPException(status))
-        templates.plain(OwnHTTPException(status))
-    exc = make()
-    assert_answer(templates.plain(exc), carefully(exc, registry))
+        templates.plain(HTTPException(status), GET)
+        templates.plain(fastapi.HTTPException(status), GET)
+        templates.plain(OwnHTTPException(status), GET)
+    assert_plain_answer(templates, make, registry)
 
 
 WORDS = st.sampled_from(["", " ", "a", 'é€"\\', "\ud800", '"1"', 'W/"1"', "v1"])
@@ -638,7 +654,7 @@ def test_both_ways_give_the_same_whatever_there_is(
     for parts in errors:
         exc = made(cls, parts)
         assert templates.render(exc, asked) == render(exc, registry, asked)
-        assert_answer(templates.plain(exc), carefully(exc, registry))
+        assert_plain_answer(templates, partial(made, cls, parts), registry)
 
 
 PLAIN: dict[str, Callable[[], BaseException]] = {
@@ -664,17 +680,23 @@ PLAIN: dict[str, Callable[[], BaseException]] = {
     "Starlette's 400": lambda: HTTPException(400, "No."),
     "Starlette's 499": lambda: HTTPException(499, "No."),
     "an own 499": LastError,
+    "headers": lambda: NotFoundError(headers={"X-A": "b"}),
+    "a 401": UnauthorizedClientError,
+    "a 401, a text": lambda: UnauthorizedClientError('Log "in".'),
+    "a 401, headers": lambda: UnauthorizedClientError(headers={"WWW-Authenticate": "Basic"}),
+    "an expired session": SessionExpiredError,
+    "an own 401": TokenMissingError,
+    "a lack of scope": lambda: InsufficientScopeError(scope="a"),
+    "a lack of scope, a text": lambda: InsufficientScopeError("Ask.", scope="a b"),
 }
 
 
 @pytest.mark.parametrize("make", PLAIN.values(), ids=PLAIN)
 def test_the_short_way_is_taken(make: Callable[[], BaseException]) -> None:
     templates = Templates(REGISTRIES["no options"])
-    for _ in range(2):
-        exc = make()
-        messages = templates.plain(exc)
-        assert messages is not None
-        assert_answer(messages, carefully(exc, REGISTRIES["no options"]))
+    for scope in (GET, LOGGED_IN, GET):
+        assert templates.plain(make(), scope) is not None
+    assert_plain_answer(templates, make, REGISTRIES["no options"])
 
 
 SERVERS = [
@@ -792,27 +814,22 @@ def test_the_short_way_is_taken_for_texts_and_delays_of_any_length() -> None:
     templates = Templates(registry)
     for number in range(1, 600):
         for exc in (NotFoundError("a" * number), ConflictError(retry_after=number)):
-            messages = templates.plain(exc)
+            messages = templates.plain(exc, GET)
             assert messages is not None
             assert_answer(messages, carefully(exc, registry))
 
 
 def test_the_short_way_is_taken_whatever_was_answered_before() -> None:
     templates = Templates(ErrorRegistry())
-    templates.plain(HTTPException(HTTPStatus.NOT_FOUND))
-    assert templates.plain(HTTPException(404)) is not None
+    templates.plain(HTTPException(HTTPStatus.NOT_FOUND), GET)
+    assert templates.plain(HTTPException(404), GET) is not None
 
 
 MORE: dict[str, Callable[[], BaseException]] = {
     "a server's error": ServerError,
     "an error without a class": AuthPIError,
-    "a 401": UnauthorizedClientError,
-    "an expired session": SessionExpiredError,
-    "an own 401": TokenMissingError,
     "a 405": MethodError,
-    "a lack of scope": lambda: InsufficientScopeError(scope="a"),
     "supported types": lambda: InvalidContentTypeError(supported=["a/b"]),
-    "headers": lambda: NotFoundError(headers={"X-A": "b"}),
     "a further member": lambda: NotFoundError(extra={"a": 1}),
     "another status": lambda: NotFoundError(status=410),
     "a code that was set": lambda: made(NotFoundError, {"code": GONE}),
@@ -838,8 +855,8 @@ def test_the_short_way_is_left_where_there_is_more_to_say(
     make: Callable[[], BaseException],
 ) -> None:
     templates = Templates(ErrorRegistry())
-    assert templates.plain(make()) is None
-    assert templates.plain(make()) is None
+    assert templates.plain(make(), GET) is None
+    assert templates.plain(make(), GET) is None
 
 
 class SlowDownError(AuthPIError):
@@ -891,12 +908,13 @@ MAPPED = ErrorRegistry(
         pytest.param(ValueError("secret"), 409, id="everything"),
         pytest.param(ConflictError("Twice."), 409, id="what is not mapped"),
         pytest.param(HTTPException(404), 404, id="Starlette's"),
+        pytest.param(PermissionError("secret"), 401, id="a class with challenges"),
     ],
 )
 def test_the_short_way_is_taken_by_what_is_mapped(exc: Exception, status: int) -> None:
     templates = Templates(MAPPED)
     for _ in range(2):
-        messages = templates.plain(exc)
+        messages = templates.plain(exc, GET)
         assert messages is not None
         assert messages[0]["status"] == status
         assert_answer(messages, carefully(exc, MAPPED))
@@ -909,7 +927,6 @@ def test_the_short_way_is_taken_by_what_is_mapped(exc: Exception, status: int) -
         pytest.param(BufferError(), id="to the code of a bug"),
         pytest.param(BrokenPipeError(), id="to a class of the server's"),
         pytest.param(TimeoutError(), id="to a code with challenges"),
-        pytest.param(PermissionError(), id="to a class with challenges"),
         pytest.param(EOFError(), id="to a function"),
         pytest.param(ExceptionGroup("", [KeyError()]), id="a group of what is mapped"),
         pytest.param(KeyboardInterrupt(), id="what is not mapped"),
@@ -918,19 +935,19 @@ def test_the_short_way_is_taken_by_what_is_mapped(exc: Exception, status: int) -
 def test_the_short_way_is_left_by_what_is_mapped(exc: BaseException) -> None:
     templates = Templates(MAPPED)
     for _ in range(2):
-        assert templates.plain(exc) is None
+        assert templates.plain(exc, GET) is None
 
 
 def test_the_short_way_does_not_fail_where_a_class_can_not_be_made() -> None:
     templates = Templates(MAPPED)
-    answers = [templates.plain(UnicodeError()) for _ in range(4)]
+    answers = [templates.plain(UnicodeError(), GET) for _ in range(4)]
     assert [answer is None for answer in answers] in ([False, True] * 2, [True, False] * 2)
 
 
 def test_what_the_application_maps_besides_does_not_stand_in_the_way() -> None:
     registry = ErrorRegistry(exceptions={Exception: "conflict", LookupError: "conflict"})
     exc = MixedError()
-    messages = Templates(registry).plain(exc)
+    messages = Templates(registry).plain(exc, GET)
     assert messages is not None
     assert messages[0]["status"] == exc.code.status
 
@@ -981,14 +998,92 @@ def test_a_bug_that_is_the_clients_error_is_left_to_careful_rendering(status: in
         assert templates.unexpected(RuntimeError()) is None
 
 
+def record(kind: object = "missing", name: object = "a", message: object = "Wrong.") -> Any:
+    """Make a record of pydantic's."""
+    return {"type": kind, "loc": ("body", name), "msg": message, "input": "secret"}
+
+
+def posted(*content_types: bytes) -> Scope:
+    """Make the scope of a request to an endpoint that takes JSON."""
+    field = SimpleNamespace(field_info=SimpleNamespace(media_type="application/json"))
+    headers = [(b"content-type", content_type) for content_type in content_types]
+    route = SimpleNamespace(body_field=field)
+    return {"type": "http", "method": "POST", "headers": headers, "route": route}
+
+
+RECORDS: dict[str, list[Any]] = {
+    "one": [record()],
+    "three": [record(), record("int_type", "b"), record("too_short", "c", 'é"\\')],
+    "a message that is not safe": [record("value_error", "a", "Value error, secret")],
+    "a message that is replaced": [record("uuid_parsing", "a", "secret")],
+    "one of another kind": [record("own", "a", "Own.")],
+    "malformed JSON": [{"type": "json_invalid", "loc": ("body", 7), "msg": "secret"}],
+    "a list for a place": [{"type": "missing", "loc": ["query", "a"], "msg": "Wrong."}],
+    "an index": [{"type": "missing", "loc": ("body", "a", 3), "msg": "Wrong."}],
+    "no place": [{"type": "missing", "msg": "Wrong."}],
+    "no text for a kind": [record(["missing"])],
+    "no text for a message": [record("missing", "a", ["secret"])],
+    "no record": [7],
+    "as many as are named": [record("missing", str(number)) for number in range(100)],
+}
+
+
+@pytest.mark.parametrize("with_messages", [False, True])
+@pytest.mark.parametrize("records", RECORDS.values(), ids=RECORDS)
+@pytest.mark.parametrize("cls", [RequestValidationError, OwnValidationError])
+def test_the_short_way_is_taken_by_a_request_that_is_not_valid(
+    cls: type[RequestValidationError], records: list[Any], with_messages: bool
+) -> None:
+    registry = ErrorRegistry(validator_messages=with_messages)
+    templates = Templates(registry)
+    for _ in range(2):
+        messages = templates.plain(cls(records), posted(b"Application/JSON; a=b", b"text/plain"))
+        assert messages is not None
+        assert_answer(messages, carefully(cls(records), registry))
+        assert b"secret" not in messages[1]["body"] or with_messages
+
+
+@pytest.mark.parametrize(
+    ("records", "scope"),
+    [
+        pytest.param([record()], posted(b"text/plain"), id="a body that can't be read"),
+        pytest.param([record()] * 101, posted(), id="more than are named"),
+        pytest.param([], posted(), id="none"),
+        pytest.param(None, posted(), id="no list"),
+        pytest.param([record(name="\ud800")], posted(), id="a name that can't be sent"),
+    ],
+)
+def test_the_short_way_is_left_by_a_request_of_which_there_is_more_to_say(
+    records: Any, scope: Scope
+) -> None:
+    templates = Templates(ErrorRegistry())
+    for _ in range(2):
+        assert templates.plain(RequestValidationError(records), scope) is None
+
+
+@pytest.mark.parametrize("status", [401, 405, 500])
+def test_the_short_way_is_left_where_a_request_that_is_not_valid_means_more(status: int) -> None:
+    templates = Templates(ErrorRegistry(codes=[ErrorCode("invalid_request", status, "No.")]))
+    assert templates.plain(RequestValidationError([record()]), posted()) is None
+
+
+def test_a_request_that_is_not_valid_can_come_back_later() -> None:
+    registry = ErrorRegistry(codes=[ErrorCode("invalid_request", 422, "No.", True, retry_after=3)])
+    exc = RequestValidationError([record()])
+    messages = Templates(registry).plain(exc, posted())
+    assert messages is not None
+    assert (b"retry-after", b"3") in messages[0]["headers"]
+    assert_answer(messages, carefully(exc, registry))
+
+
 def test_messages_are_made_anew() -> None:
     templates = Templates(ErrorRegistry())
     for make in PLAIN.values():
-        first = templates.plain(make())
+        first = templates.plain(make(), GET)
         assert first is not None
         first[0]["headers"].append((b"x-a", b"b"))
         first[1]["body"] = b""
-        assert_answer(templates.plain(make()), carefully(make(), ErrorRegistry()))
+        assert_plain_answer(templates, make, ErrorRegistry())
 
 
 class Counting(Asked):
@@ -1026,7 +1121,7 @@ def unequal_statuses(templates: Templates) -> Iterator[Any]:
     for _ in range(1_100):
         exc: Any = HTTPException(404, "No.")
         exc.status_code = type("Status", (), {})()
-        templates.plain(exc)
+        templates.plain(exc, GET)
         yield exc.status_code
 
 
@@ -1034,7 +1129,7 @@ def classes_of_errors(templates: Templates) -> Iterator[Any]:
     """Answer errors of ever other classes."""
     for _ in range(1_100):
         cls = type("OwnError", (NotFoundError,), {})
-        assert templates.plain(cls()) is not None
+        assert templates.plain(cls(), GET) is not None
         yield cls
 
 
@@ -1042,7 +1137,7 @@ def classes_of_http_exceptions(templates: Templates) -> Iterator[Any]:
     """Answer HTTP exceptions of ever other classes."""
     for _ in range(1_100):
         cls: Any = type("OwnHTTPException", (HTTPException,), {})
-        assert templates.plain(cls(404)) is not None
+        assert templates.plain(cls(404), GET) is not None
         yield cls
 
 
@@ -1080,7 +1175,7 @@ def test_what_is_without_end_is_not_all_kept(
     watched = [weakref.ref(part) for part in answered(templates)]
     gc.collect()
     assert sum(part() is not None for part in watched) <= 1_024
-    assert templates.plain(NotFoundError()) is not None
+    assert templates.plain(NotFoundError(), GET) is not None
 
 
 def test_codes_that_are_gone_are_not_taken_for_others() -> None:
