@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Annotated, Any
 
 import pytest
-from fastapi import APIRouter, Body, FastAPI, File, Form
+from fastapi import APIRouter, Body, Depends, FastAPI, File, Form
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel
 from starlette.applications import Starlette
@@ -21,6 +22,7 @@ from authpi_errors import (
     install,
     require_content_type,
 )
+from authpi_errors._content_type import unreadable_body
 
 
 class Item(BaseModel):
@@ -170,31 +172,62 @@ def test_the_application_can_map_validation_errors_itself() -> None:
     assert TestClient(app).post("/v1/one", content=b"x", headers=headers).status_code == 409
 
 
-@pytest.mark.parametrize(
-    "record",
-    [
-        pytest.param({"type": None, "loc": ("body",), "msg": "x"}, id="no type"),
-        pytest.param({"type": {}, "loc": ("body",), "msg": "x"}, id="a type that is no text"),
-        pytest.param({"type": "missing", "loc": (None,), "msg": "x"}, id="a place that is none"),
-        pytest.param({"type": "missing"}, id="no place"),
-        pytest.param(5, id="no record"),
-    ],
-)
-@pytest.mark.parametrize("is_logged", [False, True])
-def test_odd_records_of_the_application_are_no_matter_of_the_content_type(
-    record: Any, is_logged: bool, caplog: pytest.LogCaptureFixture
-) -> None:
+TAKEN_APART: dict[str, Any] = {
+    "no type": {"loc": ("body", "name")},
+    "a type that is no text": {"type": {}, "loc": ("body", "name")},
+    "another type": {"type": "string_type", "loc": ("body", "name")},
+    "another place": {"type": "missing", "loc": ("query", "name")},
+    "a place that is none": {"type": "missing", "loc": (None,)},
+    "an empty place": {"type": "missing", "loc": ()},
+    "a place that is no list": {"type": "missing", "loc": {0: "body"}},
+    "no place": {"type": "missing"},
+    "no record": 5,
+}
+NOT_TAKEN_APART = {"type": "missing", "loc": ("body", "name"), "msg": "Field required"}
+
+
+def refusing(*records: Any) -> FastAPI:
+    """Make an application in which a dependency says what is wrong with a body."""
+
+    async def check() -> None:
+        raise RequestValidationError([*records])
+
     app = FastAPI()
 
-    @app.post("/")
-    async def create() -> None:
-        raise RequestValidationError([record])
+    @app.post("/", dependencies=[Depends(check)])
+    async def create(item: Item) -> Item:
+        return item
 
     install(app)
-    if is_logged:
-        caplog.set_level("INFO")
-    response = TestClient(app).post("/", content=b"x", headers={"content-type": "text/plain"})
-    assert (response.status_code, response.json()["error"]) == (400, "invalid_request")
+    return app
+
+
+@pytest.mark.parametrize("level", ["INFO", "WARNING"])
+@pytest.mark.parametrize("record", TAKEN_APART.values(), ids=TAKEN_APART)
+def test_what_is_wrong_besides_is_no_matter_of_the_content_type(
+    record: Any, level: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(level)
+    headers = {"content-type": "text/plain"}
+    for records in ([record], [record, record]):
+        response = TestClient(refusing(*records)).post("/", content=b"x", headers=headers)
+        assert (response.status_code, response.json()["error"]) == (400, "invalid_request")
+    for records in ([record, NOT_TAKEN_APART], [NOT_TAKEN_APART, record]):
+        response = TestClient(refusing(*records)).post("/", content=b"x", headers=headers)
+        assert (response.status_code, response.json()["error"]) == (415, "invalid_content_type")
+
+
+@pytest.mark.parametrize("content_type", [b"text/plain", b"TEXT/PLAIN ;a", b"\xff", b"caf\xc3\xa9"])
+def test_any_bytes_can_be_what_was_sent(content_type: bytes) -> None:
+    field = SimpleNamespace(field_info=SimpleNamespace(media_type=JSON))
+    scope = {
+        "type": "http",
+        "route": SimpleNamespace(body_field=field),
+        "headers": [(b"x-a", b"application/json"), (b"content-type", content_type)],
+    }
+    error = unreadable_body([NOT_TAKEN_APART], scope)
+    assert error is not None
+    assert list(error.supported) == [JSON]
 
 
 def request(*content_types: str) -> Request:
