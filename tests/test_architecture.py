@@ -51,6 +51,7 @@ ORDER = (
     "_install",
     "conditional",
     "fastapi",
+    "_received",
     "compliance",
     "testing",
     "_probing",
