@@ -7,19 +7,16 @@ so that the server logs it.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable
 from contextlib import suppress
-from typing import Final
 
 from starlette.applications import Starlette
 from starlette.datastructures import Headers
-from starlette.middleware.cors import CORSMiddleware
 from starlette.middleware.errors import ServerErrorMiddleware
 from starlette.middleware.exceptions import ExceptionMiddleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from authpi_errors._cors import KnownCors, cors_of, layers, through
+from authpi_errors._cors import Cors, layers, through
 from authpi_errors._exceptions import AuthPIError, ServerError
 from authpi_errors._foreign import (
     LONGEST_BODY,
@@ -29,8 +26,7 @@ from authpi_errors._foreign import (
 )
 from authpi_errors._handlers import add_handlers, has_handler_for_everything, settle_handlers
 from authpi_errors._messages import answer, send_all
-from authpi_errors._registry import is_group, leaves
-from authpi_errors._rendering import ErrorResponse
+from authpi_errors._raised import cause_of_crash, is_to_be_answered
 from authpi_errors._reporting import logger
 from authpi_errors._responding import Answered, Responder
 from authpi_errors._sending import Sending, WebSocketSending, drop
@@ -58,8 +54,7 @@ class Boundary:
         self._options = responder.options
         self._application: Starlette | None = None
         self._is_inside = False
-        self._known_cors = KnownCors()
-        self._own_cors: list[CORSMiddleware] | None = None
+        self._cors = Cors(app)
         self._has_catch_all = False
         self.is_outermost = True
 
@@ -114,7 +109,7 @@ class Boundary:
             The messages of the answer, which are to be sent now; `None` if there is more to it. An
             error of the server's is one that nobody expected.
         """
-        if self._cors_of(scope):
+        if self._cors.of(scope):
             return None
         responder = self._responder
         messages = responder.plain(exc, scope)
@@ -155,10 +150,10 @@ class Boundary:
             return self.is_outermost
         held = sending.held
         is_answered = bool(held) and has_handler_for_everything(sending.scope.get("app"))
-        if is_answered or isinstance(exc, self._options.ignore) or not _is_to_be_answered(exc):
+        if is_answered or isinstance(exc, self._options.ignore) or not is_to_be_answered(exc):
             await sending.release()
             return False
-        known = _cause_of_crash(exc) if held else exc
+        known = cause_of_crash(exc) if held else exc
         error = self.registry.find(known)
         if sending.started or (error is None and self._is_left_alone(exc, sending.scope)):
             await sending.release()
@@ -192,7 +187,7 @@ class Boundary:
         scope, forward = sending.scope, sending.replace()
         messages = answer(response, scope, accepted=sending.accepted)
         settle(scope, messages[0])
-        cors = self._cors_for(response, scope)
+        cors = self._cors.passed_by(response, scope)
         if cors:
 
             async def respond(scope: Scope, receive: Receive, send: Send) -> None:
@@ -204,25 +199,6 @@ class Boundary:
             await send_all(messages, forward)
         if record is not None:
             await self._responder.notify(record)
-
-    def _cors_for(self, response: ErrorResponse, scope: Scope) -> list[CORSMiddleware]:
-        """Find the CORS middleware that would have added to a success on its way to here."""
-        cors = self._cors_of(scope) if scope["type"] == "http" else []
-        return [] if cors and _has_passed_cors(response) else cors
-
-    def _cors_of(self, scope: Scope) -> list[CORSMiddleware]:
-        """Find the CORS middleware of a request between here and its endpoint."""
-        own = self._stack_cors() if self._own_cors is None else self._own_cors
-        of_routes = self._known_cors.of_routes(scope) if "router" in scope else None
-        return own + of_routes if of_routes else own
-
-    def _stack_cors(self) -> list[CORSMiddleware]:
-        """Find the CORS middleware between here and the routes. Once it is built it stays."""
-        application = None if self._is_inside else self._application
-        found = cors_of(self._below if application is None else application)
-        if application is None or application.middleware_stack is not None:
-            self._own_cors = found
-        return found
 
     def may_rewrite(self, headers: Headers, body: bytes | bytearray) -> bool:
         """Say whether a response that begins so may have to be rewritten."""
@@ -317,6 +293,7 @@ class Boundary:
         self._serve = self._below
         self._application = application
         self._is_inside = is_inside
+        self._cors.application = None if is_inside else application
         # It is built into the application's middleware, once.
         self._has_catch_all = has_handler_for_everything(application)
 
@@ -357,45 +334,3 @@ def _exception_middleware(application: Starlette) -> ExceptionMiddleware | None:
         if isinstance(layer, ExceptionMiddleware)
     )
     return next(found, None)
-
-
-def _cause_of_crash(exc: BaseException) -> BaseException:
-    """Find what a mounted application has raised after its plain 500.
-
-    Starlette can't handle it then, and raises an exception of its own in the place of it.
-    """
-    cause = exc.__cause__
-    if isinstance(exc, RuntimeError) and str(exc).startswith(_TOO_LATE) and cause is not None:
-        return cause
-    return exc
-
-
-_TOO_LATE: Final = "Caught handled exception, but response already started"
-
-
-def _is_to_be_answered(exc: BaseException) -> bool:
-    """Say whether something that is no `Exception` still leaves somebody who waits for an answer.
-
-    What ends the process does. A cancellation does not, unless it came out of something that the
-    application awaited while nobody cancelled the request.
-    """
-    return (isinstance(exc, Exception) and not is_group(exc)) or all(
-        isinstance(leaf, Exception | SystemExit | KeyboardInterrupt)
-        or (isinstance(leaf, asyncio.CancelledError) and not _is_cancelled())
-        for leaf in (leaves(exc) if is_group(exc) else (exc,))
-    )
-
-
-def _is_cancelled() -> bool:
-    """Say whether the request itself is cancelled. On another loop than asyncio's it has to be."""
-    try:
-        task = asyncio.current_task()
-    except RuntimeError:
-        return True
-    return task is None or task.cancelling() > 0
-
-
-def _has_passed_cors(response: ErrorResponse) -> bool:
-    headers = Headers(raw=list(response.headers))
-    varies = headers.get("vary", "").lower()
-    return "access-control-allow-origin" in headers or "origin" in varies

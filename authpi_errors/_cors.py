@@ -15,9 +15,10 @@ from starlette.datastructures import Headers
 from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from authpi_errors._rendering import ErrorResponse
 from authpi_errors._routing import matched_routes
 
-__all__ = ["KnownCors", "cors_of", "cors_of_routes", "layers", "through"]
+__all__ = ["Cors", "KnownCors", "cors_of", "cors_of_routes", "layers", "through"]
 
 
 def layers(app: object) -> Iterator[object]:
@@ -88,6 +89,48 @@ class KnownCors:
 
 # Paths of mounts can have parameters, and so any number of values.
 _MOST_KNOWN: Final = 1024
+
+
+class Cors:
+    """Finds the CORS middleware between a boundary and the endpoint of a request.
+
+    Args:
+        below: What the boundary is around.
+
+    Attributes:
+        application: The application that is below the boundary, if there is one.
+    """
+
+    def __init__(self, below: ASGIApp) -> None:
+        self.application: Starlette | None = None
+        self._below = below
+        self._of_stack: list[CORSMiddleware] | None = None
+        self._known = KnownCors()
+
+    def of(self, scope: Scope) -> list[CORSMiddleware]:
+        """Find the CORS middleware that a request passes, the outermost first."""
+        of_stack = self._find() if self._of_stack is None else self._of_stack
+        of_routes = self._known.of_routes(scope) if "router" in scope else None
+        return of_stack + of_routes if of_routes else of_stack
+
+    def _find(self) -> list[CORSMiddleware]:
+        """Find the CORS middleware between here and the routes. Once it is built it stays."""
+        # Where middleware could not be built, nothing of it is below; the application knows of it.
+        found = cors_of(self._below) or cors_of(self.application)
+        if self.application is None or self.application.middleware_stack is not None:
+            self._of_stack = found
+        return found
+
+    def passed_by(self, response: ErrorResponse, scope: Scope) -> list[CORSMiddleware]:
+        """Find the CORS middleware that would have added to a success, and not yet to this."""
+        cors = self.of(scope) if scope["type"] == "http" else []
+        return [] if cors and _has_passed(response) else cors
+
+
+def _has_passed(response: ErrorResponse) -> bool:
+    headers = Headers(raw=list(response.headers))
+    varies = headers.get("vary", "").lower()
+    return "access-control-allow-origin" in headers or "origin" in varies
 
 
 def through(cors: Sequence[CORSMiddleware], respond: ASGIApp) -> ASGIApp:

@@ -28,6 +28,7 @@ ORDER = (
     "_configuration",
     "_http_exceptions",
     "_registry",
+    "_raised",
     "_content_type",
     "_settled",
     "_rendering",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from fastapi import FastAPI
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
@@ -86,3 +87,36 @@ def test_cors_middleware_in_a_bare_router_adds_its_headers(
     app = ErrorMiddleware(router, on_error=on_error)
     client = TestClient(app, raise_server_exceptions=False, headers={"Origin": "https://a.example"})
     assert client.get("/api/").headers["access-control-allow-origin"] == "https://a.example"
+
+
+@pytest.mark.parametrize("make", [Starlette, FastAPI])
+@pytest.mark.parametrize("error", [NotFoundError, RuntimeError])
+@pytest.mark.parametrize("on_error", [None, listen], ids=["nobody listens", "somebody listens"])
+def test_cors_middleware_between_a_boundary_and_an_application_adds_its_headers(
+    make: type[Starlette], error: type[Exception], on_error: Any
+) -> None:
+    async def fail(request: Request) -> Response:
+        raise error
+
+    application = make(routes=[Route("/", fail)])
+    outer = CORSMiddleware(application, allow_origins=["https://a.example"])
+    app = ErrorMiddleware(outer, on_error=on_error)
+    client = TestClient(app, raise_server_exceptions=False, headers={"Origin": "https://a.example"})
+    for _ in range(2):
+        headers = client.get("/").headers
+        assert headers.get_list("access-control-allow-origin") == ["https://a.example"]
+        assert headers["vary"] == "Origin"
+
+
+def test_cors_middleware_on_either_side_of_an_application_adds_to_an_error_once() -> None:
+    async def fail(request: Request) -> Response:
+        raise RuntimeError
+
+    inner = Middleware(CORSMiddleware, allow_origins=["*"], expose_headers=["X-Inner"])
+    application = Starlette(routes=[Route("/", fail)], middleware=[inner])
+    outer = CORSMiddleware(application, allow_origins=["*"], expose_headers=["X-Outer"])
+    client = TestClient(ErrorMiddleware(outer), raise_server_exceptions=False)
+    for _ in range(2):
+        headers = client.get("/", headers={"Origin": "https://a.example"}).headers
+        assert headers.get_list("access-control-allow-origin") == ["*"]
+        assert headers["access-control-expose-headers"] == "X-Outer"

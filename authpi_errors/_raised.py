@@ -1,0 +1,46 @@
+"""What came out of an application: whether it is to be answered, and what it stands for."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Final
+
+from authpi_errors._registry import is_group, leaves
+
+__all__ = ["cause_of_crash", "is_to_be_answered"]
+
+
+def is_to_be_answered(exc: BaseException) -> bool:
+    """Say whether something that is no `Exception` still leaves somebody who waits for an answer.
+
+    What ends the process does. A cancellation does not, unless it came out of something that the
+    application awaited while nobody cancelled the request.
+    """
+    return (isinstance(exc, Exception) and not is_group(exc)) or all(
+        isinstance(leaf, Exception | SystemExit | KeyboardInterrupt)
+        or (isinstance(leaf, asyncio.CancelledError) and not _is_cancelled())
+        for leaf in (leaves(exc) if is_group(exc) else (exc,))
+    )
+
+
+def _is_cancelled() -> bool:
+    """Say whether the request itself is cancelled. On another loop than asyncio's it has to be."""
+    try:
+        task = asyncio.current_task()
+    except RuntimeError:
+        return True
+    return task is None or task.cancelling() > 0
+
+
+def cause_of_crash(exc: BaseException) -> BaseException:
+    """Find what a mounted application has raised after its plain 500.
+
+    Starlette can't handle it then, and raises an exception of its own in the place of it.
+    """
+    cause = exc.__cause__
+    if isinstance(exc, RuntimeError) and str(exc).startswith(_TOO_LATE) and cause is not None:
+        return cause
+    return exc
+
+
+_TOO_LATE: Final = "Caught handled exception, but response already started"
