@@ -67,6 +67,8 @@ def cors_of_routes(scope: Scope) -> list[CORSMiddleware]:
 class KnownCors:
     """Remembers the CORS middleware of routes: to find it is to route a request anew."""
 
+    __slots__ = ("_known",)
+
     def __init__(self) -> None:
         # By the identity of what serves a request, which is kept so that nothing else takes it.
         self._known: dict[tuple[int, int, object, object], tuple[list[CORSMiddleware], object]] = {}
@@ -100,6 +102,8 @@ class Cors:
     Attributes:
         application: The application that is below the boundary, if there is one.
     """
+
+    __slots__ = ("_below", "_known", "_of_stack", "application")
 
     def __init__(self, below: ASGIApp) -> None:
         self.application: Starlette | None = None
