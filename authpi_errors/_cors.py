@@ -113,21 +113,15 @@ class Cors:
 
     def of(self, scope: Scope) -> list[CORSMiddleware]:
         """Find the CORS middleware that a request passes, the outermost first."""
-        of_stack = self._find() if self._of_stack is None else self._of_stack
+        if self._of_stack is None:
+            # Where middleware can't be built, nothing of it is below; the application knows of it.
+            self._of_stack = cors_of(self._below) or cors_of(self.application)
         of_routes = self._known.of_routes(scope) if "router" in scope else None
-        return of_stack + of_routes if of_routes else of_stack
-
-    def _find(self) -> list[CORSMiddleware]:
-        """Find the CORS middleware between here and the routes. Once it is built it stays."""
-        # Where middleware could not be built, nothing of it is below; the application knows of it.
-        found = cors_of(self._below) or cors_of(self.application)
-        if self.application is None or self.application.middleware_stack is not None:
-            self._of_stack = found
-        return found
+        return self._of_stack + of_routes if of_routes else self._of_stack
 
     def passed_by(self, response: ErrorResponse, scope: Scope) -> list[CORSMiddleware]:
         """Find the CORS middleware that would have added to a success, and not yet to this."""
-        cors = self.of(scope) if scope["type"] == "http" else []
+        cors = self.of(scope)
         return [] if cors and _has_passed(response) else cors
 
 

@@ -1,0 +1,89 @@
+"""What came out of an application: what is to be answered, and what a crash stands for."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+import anyio
+import pytest
+
+from authpi_errors._raised import cause_of_crash, is_to_be_answered
+
+TOO_LATE = "Caught handled exception, but response already started."
+
+
+def caused(exc: BaseException, cause: BaseException | None) -> BaseException:
+    """Give an exception as `raise exc from cause` makes it."""
+    exc.__cause__ = cause
+    return exc
+
+
+def test_a_crash_stands_for_what_starlette_could_not_handle() -> None:
+    cause = ValueError("secret")
+    assert cause_of_crash(caused(RuntimeError(TOO_LATE), cause)) is cause
+
+
+@pytest.mark.parametrize(
+    "exc",
+    [
+        pytest.param(caused(RuntimeError(TOO_LATE), None), id="without a cause"),
+        pytest.param(caused(RuntimeError("Other."), ValueError()), id="another text"),
+        pytest.param(caused(ValueError(TOO_LATE), ValueError()), id="another type"),
+    ],
+)
+def test_anything_else_stands_for_itself(exc: BaseException) -> None:
+    assert cause_of_crash(exc) is exc
+
+
+CANCELLED = asyncio.CancelledError
+ANSWERED: dict[str, tuple[Callable[[], BaseException], bool]] = {
+    "an exception": (ValueError, True),
+    "the end of the process": (SystemExit, True),
+    "an interrupt": (KeyboardInterrupt, True),
+    "the end of a generator": (GeneratorExit, False),
+    "a cancellation from further in": (CANCELLED, True),
+    "a group": (lambda: ExceptionGroup("", [ValueError(), OSError()]), True),
+    "a group with an interrupt": (lambda: BaseExceptionGroup("", [KeyboardInterrupt()]), True),
+    "a group with a cancellation": (lambda: BaseExceptionGroup("", [CANCELLED()]), True),
+    "a group with the end of a generator": (
+        lambda: BaseExceptionGroup("", [ValueError(), BaseExceptionGroup("", [GeneratorExit()])]),
+        False,
+    ),
+}
+
+
+@pytest.mark.parametrize(("make", "is_answered"), ANSWERED.values(), ids=ANSWERED)
+def test_somebody_waits_for_an_answer(make: Callable[[], BaseException], is_answered: bool) -> None:
+    async def ask() -> bool:
+        return is_to_be_answered(make())
+
+    assert asyncio.run(ask()) is is_answered
+
+
+@pytest.mark.parametrize("make", [CANCELLED, lambda: BaseExceptionGroup("", [CANCELLED()])])
+def test_nobody_waits_where_the_request_is_cancelled(make: Callable[[], BaseException]) -> None:
+    found: list[bool] = []
+
+    async def serve() -> None:
+        try:
+            await asyncio.sleep(60)
+        finally:
+            found.append(is_to_be_answered(make()))
+
+    async def cancel() -> None:
+        task = asyncio.create_task(serve())
+        await asyncio.sleep(0)
+        task.cancel()
+        await asyncio.wait([task])
+
+    asyncio.run(cancel())
+    assert found == [False]
+
+
+def test_a_cancellation_is_the_requests_where_there_is_no_task_of_asyncios() -> None:
+    async def ask() -> bool:
+        return is_to_be_answered(CANCELLED())
+
+    assert anyio.run(ask, backend="trio") is False
+    assert is_to_be_answered(CANCELLED()) is False
