@@ -16,7 +16,7 @@ from starlette.middleware.errors import ServerErrorMiddleware
 from starlette.middleware.exceptions import ExceptionMiddleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from authpi_errors._cors import Cors, layers, through
+from authpi_errors._cors import Cors, has_passed_cors, layers, through
 from authpi_errors._exceptions import AuthPIError, ServerError
 from authpi_errors._foreign import (
     LONGEST_BODY,
@@ -182,12 +182,13 @@ class Boundary:
             return True
         return application.debug and "text/html" in Headers(scope=scope).get("accept", "")
 
-    async def _send(self, answered: Answered, sending: Sending) -> None:
+    async def _send(self, answered: Answered, sending: Sending, has_passed: bool = False) -> None:
+        """Send an answer, through the CORS middleware on its way unless it has passed that."""
         response, record = answered
         scope, forward = sending.scope, sending.replace()
         messages = answer(response, scope, accepted=sending.accepted)
         settle(scope, messages[0])
-        cors = self._cors.passed_by(response, scope)
+        cors = [] if has_passed else self._cors.of(scope)
         if cors:
 
             async def respond(scope: Scope, receive: Receive, send: Send) -> None:
@@ -212,7 +213,8 @@ class Boundary:
         """Send an answer in the place of a response, or say that it is to stay as it is."""
         if not self._is_to_be_rewritten(response):
             return False
-        await self._send_error(foreign_error(response, self.registry), sending)
+        error = foreign_error(response, self.registry)
+        await self._send_error(error, sending, has_passed_cors(response.headers))
         return True
 
     def _is_to_be_rewritten(self, response: ForeignResponse) -> bool:
@@ -231,8 +233,11 @@ class Boundary:
         """Send an answer in the place of what the application has sent."""
         await self._send_error(self.registry.error_for(status, detail), sending)
 
-    async def _send_error(self, error: AuthPIError, sending: Sending) -> None:
-        await self._send(self._responder.respond(None, error, sending.scope), sending)
+    async def _send_error(
+        self, error: AuthPIError, sending: Sending, has_passed: bool = False
+    ) -> None:
+        answered = self._responder.respond(None, error, sending.scope)
+        await self._send(answered, sending, has_passed)
 
     def _prepare(self, scope: Scope) -> None:
         """Find the application that this is around, or a part of, at the first connection.

@@ -13,12 +13,20 @@ from typing import Final
 from starlette.applications import Starlette
 from starlette.datastructures import Headers
 from starlette.middleware.cors import CORSMiddleware
+from starlette.routing import Router
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from authpi_errors._rendering import ErrorResponse
-from authpi_errors._routing import matched_routes
+from authpi_errors._routing import are_hosts_among, matched_routes
 
-__all__ = ["Cors", "KnownCors", "cors_of", "cors_of_routes", "layers", "through"]
+__all__ = [
+    "Cors",
+    "KnownCors",
+    "cors_of",
+    "cors_of_routes",
+    "has_passed_cors",
+    "layers",
+    "through",
+]
 
 
 def layers(app: object) -> Iterator[object]:
@@ -41,6 +49,8 @@ def cors_of(app: object) -> list[CORSMiddleware]:
             found.append(layer)
         elif isinstance(layer, Starlette):
             found += cors_of(layer.middleware_stack) or _made(layer)
+        elif isinstance(layer, Router):
+            found += cors_of(layer.middleware_stack)
     return found
 
 
@@ -76,21 +86,24 @@ class KnownCors:
     def of_routes(self, scope: Scope) -> list[CORSMiddleware]:
         """Find the CORS middleware of the mounts and the route that a request takes."""
         try:
-            router, endpoint = scope["router"], scope["endpoint"]
-            # Mounts move the root path, and one endpoint can be behind several; a 405 has one, too.
-            key = id(router), id(endpoint), scope["root_path"], scope["method"]
+            router, route, root_path = scope["router"], scope["route"], scope["root_path"]
+            # Mounts move the root path, and one route can be behind several; a 405 has one, too.
+            key = id(router), id(route), root_path, scope["method"]
         except KeyError:
             return cors_of_routes(scope)
         known = self._known.get(key)
         if known is None:
-            if len(self._known) >= _MOST_KNOWN:
-                self._known.clear()
-            known = self._known[key] = cors_of_routes(scope), (router, endpoint)
+            known = cors_of_routes(scope), (router, route)
+            if len(root_path) <= _LONGEST_KNOWN and not are_hosts_among(scope):
+                if len(self._known) >= _MOST_KNOWN:
+                    self._known.clear()
+                self._known[key] = known
         return known[0]
 
 
-# Paths of mounts can have parameters, and so any number of values.
+# Paths of mounts can have parameters, and so any number of values, of any length.
 _MOST_KNOWN: Final = 1024
+_LONGEST_KNOWN: Final = 200
 
 
 class Cors:
@@ -119,15 +132,10 @@ class Cors:
         of_routes = self._known.of_routes(scope) if "router" in scope else None
         return self._of_stack + of_routes if of_routes else self._of_stack
 
-    def passed_by(self, response: ErrorResponse, scope: Scope) -> list[CORSMiddleware]:
-        """Find the CORS middleware that would have added to a success, and not yet to this."""
-        cors = self.of(scope)
-        return [] if cors and _has_passed(response) else cors
 
-
-def _has_passed(response: ErrorResponse) -> bool:
-    headers = Headers(raw=list(response.headers))
-    varies = headers.get("vary", "").lower()
+def has_passed_cors(headers: Headers) -> bool:
+    """Say whether a response has come through CORS middleware already."""
+    varies = [name.strip().lower() for name in ",".join(headers.getlist("vary")).split(",")]
     return "access-control-allow-origin" in headers or "origin" in varies
 
 

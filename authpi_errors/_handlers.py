@@ -20,7 +20,7 @@ from authpi_errors._exceptions import AuthPIError
 from authpi_errors._messages import answer
 from authpi_errors._reporting import is_async
 from authpi_errors._responding import Answered, Responder
-from authpi_errors._routing import is_routed
+from authpi_errors._routing import is_nested, is_routed
 from authpi_errors._settled import settle
 from authpi_errors._validation import is_request_validation_error
 
@@ -58,7 +58,7 @@ def make_handler(
             notice()
             notice = None
         scope: Scope = connection.scope
-        is_turned_away = type(exc) is HTTPException and "app_root_path" in scope
+        is_turned_away = type(exc) is HTTPException and is_nested(scope)
         if scope["type"] == "http" and not is_turned_away:
             messages = responder.plain(exc, scope)
             if messages is not None:

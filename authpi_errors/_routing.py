@@ -14,7 +14,14 @@ from typing import Any, Final, NamedTuple, cast
 from starlette.routing import BaseRoute, Host, Match, Mount, Router
 from starlette.types import Scope
 
-__all__ = ["Routes", "allowed_methods", "is_routed", "matched_routes"]
+__all__ = [
+    "Routes",
+    "allowed_methods",
+    "are_hosts_among",
+    "is_nested",
+    "is_routed",
+    "matched_routes",
+]
 
 # RFC 9110, 9, RFC 5789, and QUERY, which Starlette knows.
 _METHODS: Final = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "QUERY")
@@ -29,8 +36,7 @@ def matched_routes(scope: Scope) -> list[BaseRoute]:
     Returns:
         Mounts and hosts, and last the route that takes the path and the method, if there is one.
     """
-    router = scope.get("router")
-    return _matched(router.routes, _outside(scope)) if isinstance(router, Router) else []
+    return _matched(_routes_of(scope), _outside(scope))
 
 
 def _outside(scope: Scope) -> Scope:
@@ -82,6 +88,27 @@ def is_routed(scope: Scope) -> bool:
     """Say whether a request has an endpoint that serves it; else a router has turned it away."""
     routes = matched_routes(scope)
     return bool(routes) and not _is_a(routes[-1], Mount | Host)
+
+
+def is_nested(scope: Scope) -> bool:
+    """Say whether a mount, or a host, may have taken a request."""
+    return "app_root_path" in scope or _has_host(_routes_of(scope))
+
+
+def are_hosts_among(scope: Scope) -> bool:
+    """Say whether the host of a request has a say in which routes it takes."""
+    nested = [_routes_in(route) for route in matched_routes(scope)]
+    return any(map(_has_host, [_routes_of(scope), *nested]))
+
+
+def _has_host(routes: Iterable[BaseRoute]) -> bool:
+    return any(_is_a(route, Host) for route in routes)
+
+
+def _routes_of(scope: Scope) -> Sequence[BaseRoute]:
+    """Give the routes of the outermost router."""
+    router = scope.get("router")
+    return router.routes if isinstance(router, Router) else ()
 
 
 def allowed_methods(scope: Scope) -> list[str]:

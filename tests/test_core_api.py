@@ -924,8 +924,10 @@ def test_a_program_explains_itself(program: str) -> None:
     ],
 )
 def test_a_program_serves_until_it_is_interrupted(program: str, arguments: list[str]) -> None:
+    # What a shell starts in the background has interrupts ignored, and so has what that starts.
+    heed = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
     code = f"import sys; sys.path.append({str(ROOT)!r}); from examples.{program} import main; "
-    command = [sys.executable, "-c", code + f"sys.exit(main({arguments!r}))"]
+    command = [sys.executable, "-c", f"{heed}{code}sys.exit(main({arguments!r}))"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         shown = iter(process.stdout.readline, "")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -10,11 +11,12 @@ from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
-from starlette.responses import Response
-from starlette.routing import Mount, Route, Router
+from starlette.responses import PlainTextResponse, Response
+from starlette.routing import BaseRoute, Host, Mount, Route, Router
 from starlette.testclient import TestClient
+from starlette.types import ASGIApp, Receive, Scope, Send
 
-from authpi_errors import ErrorMiddleware, ErrorRecord, NotFoundError
+from authpi_errors import ErrorMiddleware, ErrorRecord, NotFoundError, install
 from authpi_errors._cors import KnownCors
 
 
@@ -25,6 +27,8 @@ WITH_CORS = Mount(
     "/{tenant}/api", routes=[Route("/", endpoint)], middleware=[Middleware(CORSMiddleware)]
 )
 ROUTER = Starlette(routes=[WITH_CORS, Route("/", endpoint)]).router
+# In what is mounted, and beside it.
+ROUTES_OF_ENDPOINT = {True: WITH_CORS.routes[0], False: ROUTER.routes[1]}
 
 
 def scope(path: str, root_path: str = "") -> dict[str, Any]:
@@ -36,7 +40,7 @@ def scope(path: str, root_path: str = "") -> dict[str, Any]:
         "app_root_path": "",
         "root_path": root_path,
         "router": ROUTER,
-        "endpoint": endpoint,
+        "route": ROUTES_OF_ENDPOINT[path.endswith("/api/")],
     }
 
 
@@ -57,7 +61,7 @@ def test_a_method_that_a_route_does_not_take_stays_outside_of_its_middleware() -
 
 def test_a_request_that_nothing_serves_is_not_remembered() -> None:
     lost = scope("/a/api/")
-    del lost["endpoint"]
+    del lost["route"]
     assert len(KnownCors().of_routes(lost)) == 1
 
 
@@ -120,3 +124,133 @@ def test_cors_middleware_on_either_side_of_an_application_adds_to_an_error_once(
         headers = client.get("/", headers={"Origin": "https://a.example"}).headers
         assert headers.get_list("access-control-allow-origin") == ["*"]
         assert headers["access-control-expose-headers"] == "X-Outer"
+
+
+ORIGIN = {"Origin": "https://a.example"}
+ADDED = Middleware(CORSMiddleware, allow_origins=["https://a.example"])
+
+
+async def crash(request: Request) -> Response:
+    raise RuntimeError
+
+
+async def succeed(request: Request) -> Response:
+    return Response()
+
+
+def has_headers(app: Any, path: str, method: str = "GET") -> bool:
+    """Say whether an answer has the headers of the CORS middleware."""
+    client = TestClient(app, base_url="http://pub.example", raise_server_exceptions=False)
+    headers = client.request(method, path, headers=ORIGIN).headers
+    return headers.get("access-control-allow-origin") == "https://a.example"
+
+
+WAYS: dict[str, Callable[[Starlette], object]] = {
+    "install": install,
+    "add_middleware": lambda app: app.add_middleware(ErrorMiddleware),
+}
+
+
+@pytest.mark.parametrize("add", WAYS.values(), ids=WAYS)
+@pytest.mark.parametrize("paths", [("/with", "/without"), ("/without", "/with")], ids=str)
+def test_routes_with_one_endpoint_have_cors_headers_each_for_itself(
+    paths: tuple[str, str], add: Callable[[Starlette], object]
+) -> None:
+    routes = [Route("/with", crash, middleware=[ADDED]), Route("/without", crash)]
+    app = Starlette(routes=routes)
+    add(app)
+    for path in paths * 2:
+        assert has_headers(app, path) == (path == "/with")
+
+
+@pytest.mark.parametrize("add", WAYS.values(), ids=WAYS)
+@pytest.mark.parametrize("first", ["pub.example", "internal.example"])
+def test_one_router_of_two_hosts_has_cors_headers_where_it_has_the_middleware(
+    first: str, add: Callable[[Starlette], object]
+) -> None:
+    router = Router([Route("/bug", crash)])
+    public = CORSMiddleware(router, allow_origins=["https://a.example"])
+    app = Starlette(routes=[Host("pub.example", public), Mount("/", router)])
+    add(app)
+    client = TestClient(app, raise_server_exceptions=False)
+    for host in (first, "pub.example", "internal.example", "pub.example"):
+        headers = client.get("/bug", headers={**ORIGIN, "Host": host}).headers
+        assert ("access-control-allow-origin" in headers) == (host == "pub.example")
+
+
+ROUTES = [Route("/bug", crash), Route("/", succeed)]
+INNER: dict[str, Callable[[], BaseRoute]] = {
+    "a mount": lambda: Mount("/", routes=ROUTES, middleware=[ADDED]),
+    "a mounted router": lambda: Mount("/", Router(ROUTES, middleware=[ADDED])),
+    "a mounted application": lambda: Mount("/", Starlette(routes=ROUTES, middleware=[ADDED])),
+    "a host's router": lambda: Host("pub.example", Router(ROUTES, middleware=[ADDED])),
+    "a host's middleware": lambda: Host(
+        "pub.example", CORSMiddleware(Router(ROUTES), allow_origins=["https://a.example"])
+    ),
+    "a host in a mount": lambda: Mount(
+        "/", routes=[Host("pub.example", Router(ROUTES, middleware=[ADDED]))]
+    ),
+}
+
+
+@pytest.mark.parametrize("add", WAYS.values(), ids=WAYS)
+@pytest.mark.parametrize("make", INNER.values(), ids=INNER)
+def test_what_is_in_a_mount_or_a_host_has_its_cors_headers(
+    make: Callable[[], BaseRoute], add: Callable[[Starlette], object]
+) -> None:
+    app = Starlette(routes=[make()])
+    add(app)
+    for path, method in (("/", "GET"), ("/bug", "GET"), ("/nowhere", "GET"), ("/", "POST")) * 2:
+        assert has_headers(app, path, method), (path, method)
+
+
+@pytest.mark.parametrize("path", ["/bug", "/nowhere"])
+def test_a_bare_router_with_middleware_adds_its_cors_headers(path: str) -> None:
+    assert has_headers(ErrorMiddleware(Router(ROUTES, middleware=[ADDED])), path)
+
+
+class Refusing:
+    """Middleware that lets nothing pass."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            raise NotFoundError(headers={"Vary": scope["path"].removeprefix("/")})
+        await self.app(scope, receive, send)
+
+
+@pytest.mark.parametrize("vary", ["Origin", "X-Original-URI", "Accept, origin"])
+@pytest.mark.parametrize(
+    "middleware", [[Middleware(Refusing), ADDED], [ADDED, Middleware(Refusing)]], ids=str
+)
+def test_what_an_error_says_of_vary_does_not_keep_cors_headers_away(
+    middleware: list[Middleware], vary: str
+) -> None:
+    app = Starlette(middleware=middleware)
+    install(app)
+    assert has_headers(app, f"/{vary}")
+
+
+@pytest.mark.parametrize("vary", ["Origin", "X-Original-URI"])
+def test_a_response_that_is_rewritten_has_the_cors_headers_that_it_had(vary: str) -> None:
+    async def refuse(request: Request) -> Response:
+        return PlainTextResponse("No.", 403, {"Vary": vary})
+
+    app = Starlette(routes=[Route("/", refuse)], middleware=[ADDED])
+    install(app)
+    client = TestClient(app)
+    assert has_headers(app, "/")
+    # Another origin gets none, from either of the two.
+    other = client.get("/", headers={"Origin": "https://b.example"}).headers
+    assert "access-control-allow-origin" not in other
+
+
+def test_long_paths_of_clients_are_not_kept() -> None:
+    known = KnownCors()
+    for root_path in ("/" + "a" * 100 + "/api", "/" + "a" * 300 + "/api"):
+        path = f"{root_path}/"
+        first = known.of_routes(scope(path, root_path))
+        assert len(first) == 1
+        assert (known.of_routes(scope(path, root_path)) is first) == (len(root_path) < 200)
