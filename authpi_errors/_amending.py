@@ -13,7 +13,7 @@ from dataclasses import asdict
 from typing import Any, Final, TypeGuard, TypeVar, cast
 
 from authpi_errors._components import GENERAL, Components, Object, reference
-from authpi_errors._registry import ErrorRegistry
+from authpi_errors._registry import ErrorRegistry, registry_of
 from authpi_errors._validation import is_list
 from authpi_errors.codes import ErrorCode
 
@@ -57,7 +57,7 @@ def amended(document: Mapping[str, Any], registry: ErrorRegistry | None = None) 
         document: The document, which is left unchanged.
         registry: What the codes mean. Without it: AuthPI's codes alone.
     """
-    registry = ErrorRegistry() if registry is None else registry
+    registry = registry_of(registry)
     result: Object = copy.deepcopy(dict(document))
     operations = list(_operations(result))
     declared = [_take_declared(operation["responses"]) for operation, _ in operations]

@@ -48,8 +48,8 @@ class Challenge:
             Values are quoted as they are sent; characters that can't be are replaced.
 
     Raises:
-        ValueError: The scheme or the name of a parameter is not a token (RFC 9110, 5.6.2), or a
-            value is not a string.
+        ValueError: The scheme or the name of a parameter is not a token (RFC 9110, 5.6.2), a
+            parameter is there twice, or a value is not a string.
 
     Example:
         >>> str(Challenge("Bearer", {"realm": "core"}))
@@ -72,6 +72,13 @@ class Challenge:
                     f"{token!r} in a challenge is not a token: use letters, digits and hyphens, "
                     "as in Challenge('Bearer', {'realm': 'core'})."
                 )
+        names = {name.lower() for name in self.parameters}
+        if len(names) < len(self.parameters):
+            # RFC 9110, 11.2.
+            raise ValueError(
+                f"A parameter of a {self.scheme} challenge is given twice, in "
+                f"{[*self.parameters]!r}: keep one; their names have no case."
+            )
         for name, value in self.parameters.items():
             if not isinstance(value, str):
                 raise ValueError(
@@ -82,7 +89,11 @@ class Challenge:
 
     def __hash__(self) -> int:
         """Hash by value."""
-        return hash((self.scheme, *self.parameters.items()))
+        return hash((self.scheme, frozenset(self.parameters.items())))
+
+    def __reduce__(self) -> tuple[type[Challenge], tuple[str, dict[str, str]]]:
+        """Copy and pickle by value."""
+        return Challenge, (self.scheme, dict(self.parameters))
 
     @property
     def takes_tokens(self) -> bool:

@@ -1,9 +1,11 @@
-"""What a registry is given, checked: each mistake is a sentence, while the application is built."""
+"""What users give, checked: each mistake is a sentence, while the application is built."""
 
 from __future__ import annotations
 
 import pkgutil
 from collections.abc import Iterable, Mapping
+from functools import partial
+from inspect import iscoroutinefunction
 from typing import Any, Final, TypeVar
 
 from authpi_errors._challenges import Challenge
@@ -14,8 +16,11 @@ __all__ = [
     "checked_challenges",
     "checked_exception",
     "checked_flag",
+    "checked_function",
+    "checked_mapping",
     "codes_by_name",
     "collect",
+    "is_async",
     "parse",
 ]
 
@@ -43,7 +48,10 @@ def parse(mapping: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def codes_by_name(codes: Iterable[ErrorCode]) -> dict[str, ErrorCode]:
-    given = list(codes)
+    try:
+        given = list(codes)
+    except TypeError:
+        raise ValueError(f"The codes are {codes!r}: use a list of ErrorCode.") from None
     for code in given:
         if not isinstance(code, ErrorCode):
             raise ValueError(f"{code!r} is among the codes: use an ErrorCode.")
@@ -74,11 +82,35 @@ def checked_flag(name: str, value: object) -> bool:
     return value
 
 
+def checked_mapping(name: str, value: Mapping[_K, _V] | None) -> dict[_K, _V]:
+    if value is None:
+        return {}
+    if not is_mapping(value):
+        raise ValueError(f"{name} is {value!r}: use a mapping, such as a dictionary.")
+    return dict(value)
+
+
+def checked_function(name: str, value: object) -> None:
+    """Refuse what can't be called, or gives its result only later, to whom nobody waits."""
+    if not callable(value):
+        raise ValueError(f"{name} is {value!r}: use a function, or a callable object.")
+    if is_async(value):
+        raise ValueError(f"{name} is {value!r}, which is asynchronous: use a plain function.")
+
+
+def is_async(function: object) -> bool:
+    """Say whether calling `function` gives a coroutine, as far as one can tell beforehand."""
+    while isinstance(function, partial):
+        function = function.func
+    return iscoroutinefunction(function) or iscoroutinefunction(type(function).__call__)
+
+
 def checked_challenges(challenges: Iterable[Challenge]) -> tuple[Challenge, ...]:
-    checked = tuple(challenges)
+    # One that stands alone is a common mistake.
+    checked = tuple(challenges) if isinstance(challenges, Iterable) else ()
     if not checked or not all(isinstance(challenge, Challenge) for challenge in checked):
         raise ValueError(
-            f"The challenges are {checked!r}: use one Challenge at least, as in "
+            f"The challenges are {challenges!r}: use one Challenge at least, as in "
             "[Challenge('Bearer')]; a 401 needs one."
         )
     return checked

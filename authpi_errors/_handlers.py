@@ -15,10 +15,10 @@ from starlette.requests import HTTPConnection
 from starlette.routing import Router
 from starlette.types import ASGIApp, ExceptionHandler, Message, Receive, Scope, Send
 
+from authpi_errors._configuration import is_async
 from authpi_errors._cors import cors_of_routes, through
 from authpi_errors._exceptions import AuthPIError
 from authpi_errors._messages import answer
-from authpi_errors._reporting import is_async
 from authpi_errors._responding import Answered, Responder
 from authpi_errors._routing import is_nested, is_routed
 from authpi_errors._settled import settle

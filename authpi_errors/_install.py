@@ -66,6 +66,11 @@ def install(
             before, with other arguments.
         ValueError: An option is not usable; the message says what to change.
     """
+    if not isinstance(app, Starlette):
+        raise ValueError(
+            f"install() was given {app!r}: use a Starlette or FastAPI application. Put an "
+            "ErrorMiddleware around any other."
+        )
     options = Options(registry, reraise, rewrite, ignore, on_error, make_reference, always_refer)
     installed: _Installed | None = vars(app).get(_INSTALLED)
     if installed is not None:

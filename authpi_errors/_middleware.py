@@ -56,6 +56,8 @@ class ErrorMiddleware(Boundary):
         make_reference: Callable[[Scope], str] | None = None,
         always_refer: bool = False,
     ) -> None:
+        if not callable(app):
+            raise ValueError(f"ErrorMiddleware was given {app!r}: use an ASGI application.")
         options = Options(
             registry, reraise, rewrite, ignore, on_error, make_reference, always_refer
         )

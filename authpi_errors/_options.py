@@ -8,6 +8,7 @@ from typing import cast
 
 from starlette.types import Scope
 
+from authpi_errors._configuration import checked_flag, checked_function
 from authpi_errors._foreign import ForeignResponse
 from authpi_errors._registry import ErrorRegistry
 from authpi_errors._reporting import Hook
@@ -20,8 +21,7 @@ class Options:
     """The options of `install` and of `ErrorMiddleware`, which say what they mean.
 
     Raises:
-        ValueError: `ignore` holds something else than types of exceptions, or what should be a
-            function is none.
+        ValueError: One of them is not usable; the message says what to change.
     """
 
     registry: ErrorRegistry | None = None
@@ -36,10 +36,16 @@ class Options:
         """Refuse what would fail when an error is to be answered."""
         if not _are_exceptions(self.ignore):
             raise ValueError(f"ignore is {self.ignore!r}: use a tuple of exception types.")
-        for name in ("rewrite", "on_error", "make_reference"):
+        for name in ("reraise", "always_refer"):
+            checked_flag(name, getattr(self, name))
+        for name in ("rewrite", "make_reference"):
             function: object = getattr(self, name)
-            if function is not None and not callable(function):
-                raise ValueError(f"{name} is {function!r}: use a function, or a callable object.")
+            if function is not None:
+                checked_function(name, function)
+        if self.on_error is not None and not callable(self.on_error):
+            raise ValueError(
+                f"on_error is {self.on_error!r}: use a function, or a callable object."
+            )
 
 
 def _are_exceptions(ignore: object) -> bool:

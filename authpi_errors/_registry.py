@@ -16,6 +16,8 @@ from authpi_errors._configuration import (
     checked_challenges,
     checked_exception,
     checked_flag,
+    checked_function,
+    checked_mapping,
     codes_by_name,
     collect,
     parse,
@@ -95,8 +97,8 @@ class ErrorRegistry:
         self._by_status: dict[int, ErrorCode] = {}
         self._codes = codes_by_name(codes)
         self._all_codes = MappingProxyType({**CODES, **self._codes})
-        self._exceptions = dict(exceptions or {})
-        self._statuses = dict(statuses or {})
+        self._exceptions = checked_mapping("exceptions", exceptions)
+        self._statuses = checked_mapping("statuses", statuses)
         self._challenges = None if challenges is None else checked_challenges(challenges)
         self._validator_messages = checked_flag("validator_messages", validator_messages)
         for status, name in self._statuses.items():
@@ -316,6 +318,7 @@ class ErrorRegistry:
                 f"The exception {name} maps to {target!r}: use the name of a code, a subclass of "
                 "AuthPIError, or a function that takes the exception and returns an AuthPIError."
             )
+        checked_function(f"What {name} maps to", target)
         return target
 
     def _check_status(self, status: int, name: str) -> None:
@@ -366,6 +369,15 @@ class ErrorRegistry:
             f"statuses={self._statuses!r}, challenges={self._challenges!r}, "
             f"validator_messages={self._validator_messages!r})"
         )
+
+
+def registry_of(given: ErrorRegistry | None) -> ErrorRegistry:
+    """Give the registry that a user has given, or one that has AuthPI's codes alone."""
+    if given is None:
+        return ErrorRegistry()
+    if not isinstance(given, ErrorRegistry):
+        raise ValueError(f"The registry is {given!r}: use an ErrorRegistry.")
+    return given
 
 
 def _itself(exc: AuthPIError) -> AuthPIError:

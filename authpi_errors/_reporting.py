@@ -10,18 +10,18 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
-from functools import partial
-from inspect import isawaitable, iscoroutinefunction
+from inspect import isawaitable
 from threading import Lock
 from typing import Any, Final
 
 from starlette.concurrency import run_in_threadpool
 from starlette.types import Scope
 
+from authpi_errors._configuration import is_async
 from authpi_errors._reference import reference_of
 from authpi_errors._routing import Routes
 
-__all__ = ["ErrorRecord", "Hook", "Reporter", "is_async", "logger"]
+__all__ = ["ErrorRecord", "Hook", "Reporter", "logger"]
 
 logger: Final = logging.getLogger("authpi_errors")
 
@@ -200,13 +200,6 @@ class Reporter:
 
 # In the scope of a connection: the status of the last error that was logged.
 _LOGGED: Final = "authpi_errors.logged"
-
-
-def is_async(function: object) -> bool:
-    """Say whether calling `function` gives a coroutine, as far as one can tell beforehand."""
-    while isinstance(function, partial):
-        function = function.func
-    return iscoroutinefunction(function) or iscoroutinefunction(type(function).__call__)
 
 
 def _level(status: int) -> int:

@@ -15,7 +15,7 @@ from authpi_errors._challenges import has_credentials
 from authpi_errors._content_type import unreadable_body
 from authpi_errors._exceptions import AuthPIError
 from authpi_errors._options import Options
-from authpi_errors._registry import ErrorRegistry, note
+from authpi_errors._registry import ErrorRegistry, note, registry_of
 from authpi_errors._rendering import Asked, ErrorResponse
 from authpi_errors._reporting import ErrorRecord, Reporter, logger
 from authpi_errors._routing import allowed_methods
@@ -39,7 +39,7 @@ class Responder:
 
     def __init__(self, options: Options) -> None:
         self.options = options
-        self.registry = ErrorRegistry() if options.registry is None else options.registry
+        self.registry = registry_of(options.registry)
         self._templates = Templates(self.registry)
         self._reporter = Reporter(on_error=options.on_error, make_reference=options.make_reference)
         self._always_refers = options.always_refer

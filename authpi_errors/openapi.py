@@ -35,7 +35,7 @@ from authpi_errors._amending import amended
 from authpi_errors._components import Components, Object
 from authpi_errors._cors import layers
 from authpi_errors._exceptions import AuthPIError
-from authpi_errors._registry import ErrorRegistry
+from authpi_errors._registry import ErrorRegistry, registry_of
 from authpi_errors.codes import ErrorCode
 
 __all__ = [
@@ -75,7 +75,7 @@ def components(
         >>> sorted(components()["responses"]["NotFoundError"])
         ['content', 'description', 'headers']
     """
-    registry = ErrorRegistry() if registry is None else registry
+    registry = registry_of(registry)
     made = Components(registry, declared_codes(errors, registry))
     shared = made.shared()
     return {**shared, "responses": shared["responses"] | made.by_name()}
@@ -98,7 +98,7 @@ def responses(*errors: Declarable, registry: ErrorRegistry | None = None) -> dic
         >>> list(responses("not_found", "access_denied", "insufficient_scope"))
         ['404', '403']
     """
-    registry = ErrorRegistry() if registry is None else registry
+    registry = registry_of(registry)
     codes = declared_codes(errors, registry)
     return Components(registry, codes).by_status(codes)
 
@@ -111,7 +111,7 @@ def declared_codes(
     Raises:
         ValueError: One of them names none.
     """
-    registry = ErrorRegistry() if registry is None else registry
+    registry = registry_of(registry)
     return [_code(error, registry) for error in errors]
 
 
@@ -166,7 +166,7 @@ def describe(app: Starlette, *, registry: ErrorRegistry | None = None) -> None:
     """
     make: object = getattr(app, "openapi", None)
     if callable(make) and not isinstance(getattr(make, "__self__", None), _Described):
-        registry = ErrorRegistry() if registry is None else registry
+        registry = registry_of(registry)
         cast("Any", app).openapi = _Described(app, cast("_Make", make), registry).openapi
 
 

@@ -28,7 +28,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from authpi_errors._challenges import has_credentials
 from authpi_errors._exceptions import AuthPIError, FieldError
-from authpi_errors._registry import ErrorRegistry
+from authpi_errors._registry import ErrorRegistry, registry_of
 from authpi_errors._validation import is_list, is_mapping
 from authpi_errors.codes import ErrorCode
 from authpi_errors.compliance import RULES, Response, Violation, check
@@ -359,7 +359,7 @@ def _received(response: ReceivedResponse) -> Response:
 
 
 def _knowing(code: ErrorCode | str, registry: ErrorRegistry | None) -> ErrorRegistry:
-    known = ErrorRegistry() if registry is None else registry
+    known = registry_of(registry)
     if isinstance(code, str) or code.value in known.codes:
         return known
     return known | ErrorRegistry(codes=[code])

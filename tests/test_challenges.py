@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
 import time
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -191,3 +194,32 @@ def test_what_rfc_6750_wants_to_say_something_is_left_out_where_it_is_empty(
     parameters: dict[str, str], written: str
 ) -> None:
     assert str(Challenge("Bearer", parameters)) == written
+
+
+@pytest.mark.parametrize("parameters", [{"realm": "a", "Realm": "b"}, {"Scope": "a", "scope": "a"}])
+def test_a_parameter_that_is_there_twice_is_refused(parameters: dict[str, str]) -> None:
+    with pytest.raises(ValueError, match="is given twice"):
+        Challenge("Bearer", parameters)
+
+
+def test_equal_challenges_are_one_in_a_set() -> None:
+    one = Challenge("Bearer", {"realm": "a", "scope": "b"})
+    other = Challenge("Bearer", {"scope": "b", "realm": "a"})
+    assert one == other
+    assert len({one, other}) == 1
+
+
+def pickled(value: Any) -> Any:
+    """Send a value to another process and back."""
+    return pickle.loads(pickle.dumps(value))
+
+
+COPIES: list[Callable[[Any], Any]] = [copy.copy, copy.deepcopy, pickled]
+
+
+@pytest.mark.parametrize("again", COPIES)
+def test_challenges_and_errors_that_have_some_can_be_copied(again: Callable[[Any], Any]) -> None:
+    challenge = Challenge("Bearer", {"realm": "a"})
+    assert again(challenge) == challenge
+    error = again(UnauthorizedClientError("No.", challenges=[challenge], retry_after=3))
+    assert (error.description, error.challenges, error.retry_after) == ("No.", [challenge], 3)

@@ -180,6 +180,11 @@ def test_unusable_document_is_refused(document: Any, complaint: str) -> None:
         ErrorRegistry.from_mapping(document)
 
 
+async def find_out(exc: Exception) -> ConflictError:
+    """Take time to find out what an exception means."""
+    raise AssertionError(exc)
+
+
 @pytest.mark.parametrize(
     ("parts", "complaint"),
     [
@@ -215,6 +220,19 @@ def test_unusable_document_is_refused(document: Any, complaint: str) -> None:
         pytest.param({"statuses": {402: QUOTA}}, "402", id="a record for the code of a status"),
         pytest.param({"challenges": ()}, "one Challenge at least", id="no challenge"),
         pytest.param({"challenges": ["Bearer"]}, "use one Challenge", id="a string"),
+        pytest.param({"challenges": Challenge("Basic")}, "use one Chall", id="a single challenge"),
+        pytest.param({"challenges": 5}, "use one Challenge", id="a number for challenges"),
+        pytest.param({"codes": QUOTA}, "use a list of ErrorCode", id="a single code"),
+        pytest.param({"codes": None}, "use a list of ErrorCode", id="no codes"),
+        pytest.param({"exceptions": [KeyError]}, "exceptions is .* a mapping", id="a list, mapped"),
+        pytest.param({"exceptions": "KeyError"}, "exceptions is .* a mapping", id="a name, mapped"),
+        pytest.param({"statuses": [402]}, "statuses is .* a mapping", id="a list of statuses"),
+        pytest.param({"statuses": 402}, "statuses is .* a mapping", id="a single status"),
+        pytest.param(
+            {"exceptions": {KeyError: find_out}},
+            "find_out.* which is asynchronous: use a plain function",
+            id="an asynchronous function",
+        ),
         pytest.param({"validator_messages": 1}, "True or False", id="a flag that is a number"),
         pytest.param(
             {

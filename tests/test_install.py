@@ -7,7 +7,7 @@ from contextlib import ExitStack
 from copy import copy
 from dataclasses import dataclass
 from functools import partial, wraps
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from fastapi import FastAPI
@@ -24,12 +24,19 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.middleware.errors import ServerErrorMiddleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
-from starlette.routing import Mount, Route, WebSocketRoute
+from starlette.routing import Mount, Route, Router, WebSocketRoute
 from starlette.testclient import TestClient, WebSocketDenialResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 from starlette.websockets import WebSocket
 
-from authpi_errors import ErrorRecord, ErrorRegistry, NotFoundError, ServerError, install
+from authpi_errors import (
+    ErrorMiddleware,
+    ErrorRecord,
+    ErrorRegistry,
+    NotFoundError,
+    ServerError,
+    install,
+)
 from tests.exchanges import Exchange, exchange, protocol_faults
 from tests.exchanges import Request as AskedFor
 
@@ -208,6 +215,20 @@ def test_calling_it_twice_with_other_arguments_is_an_error(options: dict[str, An
     install(app)
     with pytest.raises(RuntimeError, match="call it once"):
         install(app, **options)
+
+
+@pytest.mark.parametrize("app", [None, Router(), FastAPI, ErrorMiddleware(Starlette())])
+def test_anything_but_an_application_of_starlettes_is_refused(app: Any) -> None:
+    with pytest.raises(ValueError, match="use a Starlette or FastAPI application"):
+        install(app)
+
+
+def test_what_was_refused_can_be_given_again() -> None:
+    app = application()
+    with pytest.raises(ValueError, match="use an ErrorRegistry"):
+        install(app, registry=cast("ErrorRegistry", "registry"))
+    install(app)
+    assert client(app).get("/nowhere").json()["error"] == "not_found"
 
 
 def test_after_the_first_request_it_is_an_error() -> None:

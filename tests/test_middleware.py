@@ -737,6 +737,17 @@ async def test_what_is_ignored_passes_unanswered(error: BaseException) -> None:
     assert await outcome(app) == (list(PLAIN_500), error)
 
 
+async def ask(about: object) -> bool:
+    """Take time to answer."""
+    raise AssertionError(about)
+
+
+@pytest.mark.parametrize("app", [None, "app", 5])
+def test_what_is_no_application_is_refused(app: Any) -> None:
+    with pytest.raises(ValueError, match="use an ASGI application"):
+        ErrorMiddleware(app)
+
+
 @pytest.mark.parametrize(
     "make",
     [
@@ -755,7 +766,21 @@ async def test_what_is_ignored_passes_unanswered(error: BaseException) -> None:
             ({name: "x.y"}, f"{name} is 'x.y': use a function, or a callable object.")
             for name in ("rewrite", "on_error", "make_reference")
         ),
+        *(
+            ({name: ask}, f"{name} is {ask!r}, which is asynchronous: use a plain function.")
+            for name in ("rewrite", "make_reference")
+        ),
+        *(
+            ({name: value}, f"{name} is {value!r}: use True or False.")
+            for name in ("reraise", "always_refer")
+            for value in ("no", 1, None)
+        ),
+        *(
+            ({"registry": registry}, f"The registry is {registry!r}: use an ErrorRegistry.")
+            for registry in ("x", 5, ErrorRegistry)
+        ),
     ],
+    ids=lambda given: "" if isinstance(given, str) else next(iter(given)),
 )
 def test_an_option_that_would_fail_later_is_refused_when_the_application_is_built(
     options: dict[str, Any], message: str, make: Callable[..., object]

@@ -19,8 +19,9 @@ import anyio
 import pytest
 from starlette.types import Scope
 
+from authpi_errors._configuration import is_async
 from authpi_errors._rendering import ErrorResponse
-from authpi_errors._reporting import ErrorRecord, Hook, Reporter, is_async, logger
+from authpi_errors._reporting import ErrorRecord, Hook, Reporter, logger
 from tests.test_routing import FLAT, scope_of
 
 TRACE_ID = "4bf92f3577b34da6a3ce929d0e0e4736"
