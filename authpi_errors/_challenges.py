@@ -22,18 +22,19 @@ _BEARER_PARAMETERS: Final = frozenset({"error", "error_description", "scope"})
 _LONGEST_DESCRIPTION: Final = 400
 _ERROR_PARAMETERS: Final = frozenset({"error", "error_description", "error_uri"})
 
-# RFC 9110, 11.2 and 11.3. Lists may have empty members (5.6.1.2). Nothing is read twice (`*+`): the
-# time is linear.
+# RFC 9110, 11.2 and 11.3. Lists may have empty members (5.6.1.2). There is one way to read each
+# character, and none is read twice (`*+`): the time is linear. What repeats a group is not
+# possessive: Python up to 3.11.4 matches such wrongly.
 _NAME: Final = r"[!#$%&'*+.^_`|~0-9A-Za-z-]++"
-_VALUE: Final = rf'(?:{_NAME}|"(?:[^"\\]|\\.)*+")'
+_VALUE: Final = rf'(?:{_NAME}|"[^"\\]*+(?:\\.[^"\\]*+)*")'
 _PARAMETER: Final = re.compile(rf"({_NAME})[ \t]*+=[ \t]*+({_VALUE})")
 _PLAIN_PARAMETER: Final = rf"{_NAME}[ \t]*+=[ \t]*+{_VALUE}"
 _COMMA: Final = r"[ \t]*+,[ \t,]*+"
-_PARAMETERS: Final = rf"{_PLAIN_PARAMETER}(?:{_COMMA}{_PLAIN_PARAMETER})*+"
-_CHALLENGE: Final = re.compile(rf"({_NAME})(?: ++({_PARAMETERS}))?+")
-_PLAIN_CHALLENGE: Final = rf"{_NAME}(?: ++{_PARAMETERS})?+"
+_PARAMETERS: Final = rf"{_PLAIN_PARAMETER}(?:{_COMMA}{_PLAIN_PARAMETER})*"
+_CHALLENGE: Final = re.compile(rf"({_NAME})(?: ++({_PARAMETERS}))?")
+_PLAIN_CHALLENGE: Final = rf"{_NAME}(?: ++{_PARAMETERS})?"
 _CHALLENGES: Final = re.compile(
-    rf"[ \t,]*+{_PLAIN_CHALLENGE}(?:{_COMMA}{_PLAIN_CHALLENGE})*+[ \t,]*+"
+    rf"[ \t,]*+{_PLAIN_CHALLENGE}(?:{_COMMA}{_PLAIN_CHALLENGE})*[ \t,]*+"
 )
 _ESCAPED: Final = re.compile(r"\\(.)")
 

@@ -37,7 +37,7 @@ _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 # stand in the quotes is for `ETag` to say. Nothing is read twice (`*+`): the time is linear.
 _MEMBER: Final = re.compile(r'(?:W/)?"[^"]*+"')
 _MEMBERS: Final = re.compile(
-    rf"[ \t,]*+(?:{_MEMBER.pattern}(?:[ \t]*+,[ \t,]*+{_MEMBER.pattern})*+[ \t,]*+)?"
+    rf"[ \t,]*+(?:{_MEMBER.pattern}(?:[ \t]*+,[ \t,]*+{_MEMBER.pattern})*[ \t,]*+)?"
 )
 
 
