@@ -16,21 +16,29 @@ from starlette.middleware.errors import ServerErrorMiddleware
 from starlette.middleware.exceptions import ExceptionMiddleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from authpi_errors._content_type import media_type_of
 from authpi_errors._cors import Cors, has_passed_cors, layers, through
 from authpi_errors._exceptions import AuthPIError, ServerError
 from authpi_errors._foreign import (
     LONGEST_BODY,
     ForeignResponse,
+    error_of_detail,
     foreign_error,
     may_be_foreign,
 )
 from authpi_errors._handlers import add_handlers, has_handler_for_everything, settle_handlers
 from authpi_errors._messages import answer, send_all
-from authpi_errors._raised import cause_of_crash, is_to_be_answered
+from authpi_errors._raised import cause_of_crash, is_departure, is_to_be_answered
 from authpi_errors._reporting import logger
 from authpi_errors._responding import Answered, Responder
 from authpi_errors._sending import Sending, WebSocketSending, drop
-from authpi_errors._settled import GONE, has_departed, is_settled, note_departure, settle
+from authpi_errors._settled import (
+    has_departed,
+    is_anything_settled,
+    is_settled,
+    note_departure,
+    settle,
+)
 from authpi_errors._template import Messages
 
 __all__ = ["Boundary"]
@@ -71,13 +79,15 @@ class Boundary:
         # A plain function: a success costs no coroutine more, and nothing is kept of it.
         def watch(message: Message) -> Awaitable[None]:
             nonlocal forward
-            if forward is None:
-                scope, _, send, _ = connection
-                if message["type"] != "http.response.start":
-                    return send(message)
-                is_final = message["status"] < 400 or is_settled(scope, message)
-                forward = send if is_final else Sending(*connection)
-            return forward(message)
+            scope, _, send, _ = connection
+            if message["type"] == "http.response.start":
+                if forward is None:
+                    is_final = message["status"] < 400 or is_settled(scope, message)
+                    forward = send if is_final else Sending(*connection)
+                else:
+                    # Middleware may answer once more what was answered, and raised again.
+                    forward = drop if is_anything_settled(scope) else forward
+            return (forward or send)(message)
 
         try:
             await self._serve(scope, receive, watch)
@@ -125,7 +135,7 @@ class Boundary:
             return
         sending = WebSocketSending(scope, receive, send, self)
         try:
-            await self._serve(scope, receive, sending)
+            await self._serve(scope, sending.receive_from, sending)
         except BaseException as exc:
             if not await self._answer(exc, sending):
                 raise
@@ -143,14 +153,17 @@ class Boundary:
 
     async def _answer(self, exc: BaseException, sending: Sending) -> bool:
         """Answer an exception, if nobody has yet, and say whether that is the end of it."""
-        if isinstance(exc, GONE):
+        if isinstance(exc, self._options.ignore):
+            await sending.release()
+            return False
+        if is_departure(exc, sending.scope):
             sending.replace()
             note_departure(sending.scope)
             # Middleware further out counts on the exception.
             return self.is_outermost
         held = sending.held
         is_answered = bool(held) and has_handler_for_everything(sending.scope.get("app"))
-        if is_answered or isinstance(exc, self._options.ignore) or not is_to_be_answered(exc):
+        if is_answered or not is_to_be_answered(exc):
             await sending.release()
             return False
         known = cause_of_crash(exc) if held else exc
@@ -206,8 +219,7 @@ class Boundary:
         if self._options.rewrite is None:
             return may_be_foreign(headers, body)
         # An event stream can stay open for hours; anything else is the user's to decide.
-        event_stream = headers.get("content-type", "").startswith("text/event-stream")
-        return len(body) <= LONGEST_BODY and not event_stream
+        return len(body) <= LONGEST_BODY and media_type_of(headers) != "text/event-stream"
 
     async def rewrite(self, response: ForeignResponse, sending: Sending) -> bool:
         """Send an answer in the place of a response, or say that it is to stay as it is."""
@@ -229,9 +241,9 @@ class Boundary:
             )
             return response.is_foreign
 
-    async def substitute(self, status: int, detail: str | None, sending: Sending) -> None:
+    async def substitute(self, status: int, detail: object, sending: Sending) -> None:
         """Send an answer in the place of what the application has sent."""
-        await self._send_error(self.registry.error_for(status, detail), sending)
+        await self._send_error(error_of_detail(status, detail, self.registry), sending)
 
     async def _send_error(
         self, error: AuthPIError, sending: Sending, has_passed: bool = False

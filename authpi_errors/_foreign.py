@@ -20,7 +20,13 @@ from authpi_errors._exceptions import AuthPIError
 from authpi_errors._registry import ErrorRegistry
 from authpi_errors._validation import is_list, is_mapping
 
-__all__ = ["LONGEST_BODY", "ForeignResponse", "foreign_error", "may_be_foreign"]
+__all__ = [
+    "LONGEST_BODY",
+    "ForeignResponse",
+    "error_of_detail",
+    "foreign_error",
+    "may_be_foreign",
+]
 
 LONGEST_BODY: Final = 65_536
 """How many bytes of a body are looked at. A framework's errors are shorter."""
@@ -129,11 +135,18 @@ def foreign_error(response: ForeignResponse, registry: ErrorRegistry) -> AuthPIE
 def _error(response: ForeignResponse, registry: ErrorRegistry) -> AuthPIError:
     if response.media_type == "application/json":
         detail = _detail(response.body)
-        if response.status == 422 and is_list(detail) and _are_validation_errors(detail):
-            return registry.fields_error(detail)
+        if response.status == 422:
+            return error_of_detail(response.status, detail, registry)
         return registry.error_for(response.status, detail)
     text = _text(response) if response.media_type == "text/plain" else None
     return registry.error_for(response.status, text)
+
+
+def error_of_detail(status: int, detail: object, registry: ErrorRegistry) -> AuthPIError:
+    """Give the error that a detail of FastAPI's stands for: a text, or what pydantic has found."""
+    if is_list(detail) and detail and _are_validation_errors(detail):
+        return registry.fields_error(detail)
+    return registry.error_for(status, detail)
 
 
 def _detail(body: bytes) -> object:

@@ -147,4 +147,6 @@ def is_token(value: object) -> TypeGuard[str]:
 
 def is_media_range(value: object) -> bool:
     """Say whether a value is a media type or range, for `Accept` (RFC 9110, 12.5.1)."""
-    return isinstance(value, str) and _MEDIA_RANGE.fullmatch(value) is not None
+    if not isinstance(value, str) or not _MEDIA_RANGE.fullmatch(value):
+        return False
+    return not value.startswith("*/") or value[2:].partition(";")[0].strip() == "*"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import http.client
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any, cast
+from typing import Any, Final, cast
 
 from authpi_errors._exceptions import (
     AuthPIError,
@@ -53,12 +53,28 @@ def _from_detail(detail: object, code: ErrorCode) -> AuthPIError:
     return error
 
 
+# RFC 9110 renamed these; Python did so in 3.13.
+_DEFAULTS: Final = frozenset(
+    {
+        "Content Too Large",
+        "Range Not Satisfiable",
+        "Request Entity Too Large",
+        "Request-URI Too Long",
+        "Requested Range Not Satisfiable",
+        "URI Too Long",
+        "Unprocessable Content",
+        "Unprocessable Entity",
+    }
+)
+
+
 def description_of(detail: str, status: int) -> str | None:
     """Take a detail for a description, unless it is what Starlette says by default.
 
     That is the status' phrase, whose words differ between versions of Python.
     """
-    return None if detail == http.client.responses.get(status, "") else detail
+    is_default = detail == http.client.responses.get(status, "") or detail in _DEFAULTS
+    return None if is_default else detail
 
 
 def _from_members(

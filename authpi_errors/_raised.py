@@ -5,9 +5,22 @@ from __future__ import annotations
 import asyncio
 from typing import Final
 
-from authpi_errors._registry import is_group, leaves
+from starlette.requests import ClientDisconnect
+from starlette.types import Scope
 
-__all__ = ["cause_of_crash", "is_to_be_answered"]
+from authpi_errors._registry import is_group, leaves
+from authpi_errors._settled import GONE
+
+__all__ = ["cause_of_crash", "is_departure", "is_to_be_answered"]
+
+
+def is_departure(exc: BaseException, scope: Scope) -> bool:
+    """Say whether an exception tells that the client of this connection has gone.
+
+    A request that sends to somebody else's WebSocket, and finds that gone, still has its client.
+    """
+    gone = ClientDisconnect if scope["type"] == "http" else GONE
+    return all(isinstance(leaf, gone) for leaf in (leaves(exc) if is_group(exc) else (exc,)))
 
 
 def is_to_be_answered(exc: BaseException) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from types import MappingProxyType
 from typing import Any, Final, TypeGuard
@@ -421,7 +422,24 @@ def leaves(group: BaseExceptionGroup[BaseException]) -> Iterator[BaseException]:
 
 def note(exc: BaseException, text: str) -> None:
     """Add a note to an exception, which the server logs with it, if it takes one."""
-    try:
+    with suppress(Exception):
+        if text not in getattr(exc, "__notes__", ()):
+            exc.add_note(text)
+
+
+def note_reference(exc: BaseException, reference: str) -> None:
+    """Add a note with the reference of an error.
+
+    It takes the place of that of an earlier request: one exception can be raised again and again.
+    """
+    text = f"reference: {reference}"
+    with suppress(Exception):
+        earlier = exc.__dict__.get(_NOTED)
+        if earlier is not None:
+            exc.__notes__.remove(earlier)
         exc.add_note(text)
-    except Exception:
-        return
+        exc.__dict__[_NOTED] = text
+
+
+# In an exception: the note with its last reference.
+_NOTED: Final = "authpi_errors.noted"

@@ -15,7 +15,7 @@ from authpi_errors._challenges import has_credentials
 from authpi_errors._content_type import unreadable_body
 from authpi_errors._exceptions import AuthPIError
 from authpi_errors._options import Options
-from authpi_errors._registry import ErrorRegistry, note, registry_of
+from authpi_errors._registry import ErrorRegistry, note_reference, registry_of
 from authpi_errors._rendering import Asked, ErrorResponse
 from authpi_errors._reporting import ErrorRecord, Reporter, logger
 from authpi_errors._routing import allowed_methods
@@ -87,7 +87,7 @@ class Responder:
         if template is None or isinstance(exc, self._ignored):
             return None
         reference = self._reporter.reference(scope)
-        note(exc, f"reference: {reference}")
+        note_reference(exc, reference)
         code = template.code
         if logger.isEnabledFor(logging.ERROR):
             self._reporter.report(
@@ -126,7 +126,7 @@ class Responder:
         if response.dropped:
             logger.warning("Left out of %s: %s", response.code, ", ".join(response.dropped))
         if exc is not None and response.reference is not None:
-            note(exc, f"reference: {response.reference}")
+            note_reference(exc, response.reference)
         record = self._reporter.report(
             response.code,
             response.status,

@@ -11,6 +11,7 @@ from contextlib import suppress
 from types import UnionType
 from typing import Any, Final, NamedTuple, cast
 
+from starlette.endpoints import HTTPEndpoint
 from starlette.routing import BaseRoute, Host, Match, Mount, Router
 from starlette.types import Scope
 
@@ -116,7 +117,24 @@ def allowed_methods(scope: Scope) -> list[str]:
 
     Starlette's own 405 names those of the first route of a path, and no other's.
     """
-    return [method for method in _METHODS if is_routed({**scope, "method": method})]
+    return [method for method in _METHODS if _takes({**scope, "method": method})]
+
+
+def _takes(scope: Scope) -> bool:
+    """Say whether something serves a request with the method in this scope."""
+    if not is_routed(scope):
+        return False
+    route: Any = matched_routes(scope)[-1]
+    if getattr(route, "methods", None):
+        return True
+    # A route that leaves the choice to its endpoint; only of a class is it known.
+    endpoint: object = getattr(route, "endpoint", None)
+    method = "GET" if scope["method"] == "HEAD" else scope["method"]
+    return (
+        isinstance(endpoint, type)
+        and issubclass(endpoint, HTTPEndpoint)
+        and any(hasattr(endpoint, name.lower()) for name in (method, scope["method"]))
+    )
 
 
 class Routes:

@@ -14,6 +14,7 @@ from authpi_errors._foreign import ForeignResponse
 from authpi_errors._handlers import has_handler_for_everything, is_answered_by_user
 from authpi_errors._messages import can_deny, send_all
 from authpi_errors._settled import is_anything_settled, settle
+from authpi_errors._validation import is_list
 from authpi_errors.codes import is_error_status, status_of_close
 
 __all__ = ["Judge", "Sending", "WebSocketSending", "drop"]
@@ -36,7 +37,7 @@ class Judge(Protocol):
         """Send an answer in the place of a response, or say that it is to stay as it is."""
         ...
 
-    async def substitute(self, status: int, detail: str | None, sending: Sending) -> None:
+    async def substitute(self, status: int, detail: object, sending: Sending) -> None:
         """Send an answer in the place of what the application has sent."""
         ...
 
@@ -182,11 +183,30 @@ class WebSocketSending(Sending):
     Where the server can deny it with a response, that is what it gets.
     """
 
-    __slots__ = ()
+    __slots__ = ("_is_gone",)
+
+    def __init__(self, scope: Scope, receive: Receive, forward: Send, judge: Judge) -> None:
+        super().__init__(scope, receive, forward, judge)
+        self._is_gone = False
+
+    async def receive_from(self) -> Message:
+        """Receive for the application, and note when the client has gone."""
+        message = await self.receive()
+        if message["type"] == "websocket.disconnect":
+            self._is_gone = True
+        return message
+
+    def replace(self) -> Send:
+        """Drop all that follows; what goes to a client that has gone, servers fail on."""
+        forward = super().replace()
+        return drop if self._is_gone else forward
 
     def __call__(self, message: Message) -> Awaitable[None]:
         """Pass a message on, hold it back, or answer in the place of it."""
         kind: str = message["type"]
+        if self.accepted and kind == "websocket.http.response.start" and not self.started:
+            # A mounted FastAPI answers an exception in this way whatever has been sent.
+            return self._judge.substitute(message["status"], None, self)
         if self.started or self.accepted:
             self.started = self.started or kind == "websocket.close"
             return drop(message) if self._replaced else self.forward(message)
@@ -203,14 +223,17 @@ class WebSocketSending(Sending):
         return self.forward(message)
 
     async def _close(self, message: Message) -> None:
-        if is_anything_settled(self.scope):
+        if is_anything_settled(self.scope) or is_answered_by_user(self.scope):
             self.started = True
             await self.forward(message)
             return
         # A router closes what it has no route for.
         is_lost = "router" in self.scope and not isinstance(self.scope.get("route"), WebSocketRoute)
         status = 404 if is_lost else status_of_close(message.get("code", 1000))
-        await self._judge.substitute(status, message.get("reason") or None, self)
+        reason: object = message.get("reason")
+        # FastAPI gives a list of what it has found wrong.
+        detail = reason if (isinstance(reason, str) and reason) or is_list(reason) else None
+        await self._judge.substitute(status, detail, self)
 
     async def _hold_denial(self, start: Message) -> None:
         if can_deny(self.scope):

@@ -39,7 +39,7 @@ _SAFE_KINDS: Final = frozenset(
     float_type float_parsing finite_number multiple_of
     greater_than greater_than_equal less_than less_than_equal
     string_type string_sub_type string_unicode string_pattern_mismatch
-    string_too_short string_too_long too_short bytes_type bytes_too_short bytes_too_long
+    string_too_short string_too_long bytes_type bytes_too_short bytes_too_long
     dict_type list_type tuple_type set_type frozen_set_type iterable_type mapping_type
     model_type model_attributes_type dataclass_type dataclass_exact_type
     literal_error enum date_type date_parsing date_from_datetime_inexact date_past date_future
@@ -60,7 +60,7 @@ _UNSAFE_KINDS: Final = frozenset(
     missing_keyword_only_argument missing_positional_only_argument missing_sentinel_error
     multiple_argument_values named_tuple_type needs_python_object no_such_attribute
     ordered_dict_type recursion_depth_exceeded recursion_loop set_item_not_hashable
-    string_not_ascii timezone_offset too_long unexpected_keyword_argument
+    string_not_ascii timezone_offset too_long too_short unexpected_keyword_argument
     unexpected_positional_argument
     """.split()
 )
@@ -75,6 +75,9 @@ _MESSAGES: Final = {
 }
 # A union would be made anew each time that it is asked.
 _LISTS: Final = (list, tuple)
+# These say at last how many items there were.
+_COUNTED: Final = ("too_long", "too_short")
+_COUNT: Final = ", not "
 _DEFAULT_MESSAGE: Final = "The value is not valid here"
 _DEFAULT_KIND: Final = "invalid"
 # What pydantic puts before the text of an exception that a validator has raised.
@@ -201,6 +204,8 @@ def _message(kind: str, message: object, with_custom_text: bool) -> str:
     if isinstance(message, str):
         if kind in _SAFE_KINDS:
             return message
+        if kind in _COUNTED:
+            return message.partition(_COUNT)[0]
         if with_custom_text and kind not in _UNSAFE_KINDS and kind not in _MESSAGES:
             return message.removeprefix(_PREFIXES.get(kind, ""))
     return _MESSAGES.get(kind, _DEFAULT_MESSAGE)

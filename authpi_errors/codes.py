@@ -135,8 +135,8 @@ INVALID_REQUEST: Final = ErrorCode(
 INVALID_CONTENT_TYPE: Final = ErrorCode(
     "invalid_content_type",
     415,
-    "The content type of the request is not supported here. Send the body as one of the media "
-    "types that the response's Accept header lists, and name it in Content-Type.",
+    "The content type of the request is not supported here. Send the body as a media type that "
+    "is, as Accept lists them where it is given, and name it in Content-Type.",
 )
 ACCESS_DENIED: Final = ErrorCode(
     "access_denied",
@@ -147,8 +147,8 @@ ACCESS_DENIED: Final = ErrorCode(
 INSUFFICIENT_SCOPE: Final = ErrorCode(
     "insufficient_scope",
     403,
-    "The access token lacks a scope that this request needs. Get a token with the scope that "
-    "WWW-Authenticate names.",
+    "The access token lacks a scope that this request needs. Get a token with that scope, as "
+    "WWW-Authenticate names it where it is given.",
 )
 SESSION_EXPIRED: Final = ErrorCode(
     "session_expired",

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from fastapi import FastAPI
 from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
@@ -254,3 +255,25 @@ def test_long_paths_of_clients_are_not_kept() -> None:
         first = known.of_routes(scope(path, root_path))
         assert len(first) == 1
         assert (known.of_routes(scope(path, root_path)) is first) == (len(root_path) < 200)
+
+
+class Guard:
+    """Middleware that asks who is there."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        raise {b"ours": NotFoundError(), b"theirs": HTTPException(401)}[scope["query_string"]]
+
+
+@pytest.mark.parametrize("add", WAYS.values(), ids=WAYS)
+@pytest.mark.parametrize("query", ["ours", "theirs"])
+def test_what_middleware_of_a_mount_raises_has_its_cors_headers(
+    query: str, add: Callable[[Starlette], object]
+) -> None:
+    middleware = [ADDED, Middleware(Guard)]
+    app = Starlette(routes=[Mount("/api", routes=[Route("/", succeed)], middleware=middleware)])
+    add(app)
+    for _ in range(2):
+        assert has_headers(app, f"/api/?{query}")

@@ -169,7 +169,7 @@ def test_entity_tag_is_that_of_rfc_9110_or_none(value: object, tag: str | None) 
 
 @pytest.mark.parametrize(
     "media_range",
-    ["application/json", "*/*", "a/*", "a/b;q=0.5", 'a/b ; c="d e";f=g', "a/b+c"],
+    ["application/json", "*/*", "*/*;q=0.1", "a/*", "a/b;q=0.5", 'a/b ; c="d e";f=g', "a/b+c"],
 )
 def test_media_range_is_one(media_range: str) -> None:
     assert is_media_range(media_range)
@@ -177,7 +177,21 @@ def test_media_range_is_one(media_range: str) -> None:
 
 @pytest.mark.parametrize(
     "value",
-    ["json", "c/d\r\n", "", "/", "é/x", "text/plain junk", "a/b;c", "a/b, c/d", 5, None, b"a/b"],
+    [
+        "json",
+        "c/d\r\n",
+        "",
+        "/",
+        "é/x",
+        "text/plain junk",
+        "a/b;c",
+        "a/b, c/d",
+        "*/json",
+        "*/x;a=b",
+        5,
+        None,
+        b"a/b",
+    ],
 )
 def test_other_values_are_no_media_ranges(value: object) -> None:
     assert not is_media_range(value)

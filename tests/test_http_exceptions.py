@@ -57,6 +57,24 @@ def test_phrase_of_http_is_replaced_by_what_the_code_says(status: int) -> None:
     assert description == REGISTRY.code_for(status).description
 
 
+@pytest.mark.parametrize(
+    ("status", "phrase"),
+    [
+        (413, "Content Too Large"),
+        (413, "Request Entity Too Large"),
+        (414, "URI Too Long"),
+        (414, "Request-URI Too Long"),
+        (416, "Range Not Satisfiable"),
+        (416, "Requested Range Not Satisfiable"),
+        (422, "Unprocessable Content"),
+        (422, "Unprocessable Entity"),
+    ],
+)
+def test_phrase_of_another_version_of_python_is_replaced_too(status: int, phrase: str) -> None:
+    description = body(answer(HTTPException(status, phrase)))["error_description"]
+    assert description == REGISTRY.code_for(status).description
+
+
 def test_status_may_be_a_member_of_an_enum() -> None:
     assert answer(HTTPException(Own.CLOSED, "Closed.")).status == 499
 

@@ -5,7 +5,7 @@ import json
 import logging
 import re
 from collections.abc import AsyncGenerator, Callable, Iterable, MutableMapping
-from contextlib import asynccontextmanager, suppress
+from contextlib import ExitStack, asynccontextmanager, suppress
 from functools import partial
 from typing import Any, NamedTuple, Self, cast
 
@@ -13,13 +13,14 @@ import anyio
 import pytest
 from fastapi import FastAPI
 from starlette.applications import Starlette
+from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 from starlette.middleware.errors import ServerErrorMiddleware
 from starlette.middleware.exceptions import ExceptionMiddleware
 from starlette.requests import ClientDisconnect, Request
-from starlette.responses import PlainTextResponse, Response
+from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Mount, Route, WebSocketRoute
 from starlette.testclient import TestClient
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -28,6 +29,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 from authpi_errors import (
     AccessDeniedError,
     AuthPIError,
+    ConflictError,
     ErrorCode,
     ErrorMiddleware,
     ErrorRecord,
@@ -718,11 +720,12 @@ async def test_a_function_that_fails_changes_nothing(caplog: pytest.LogCaptureFi
     assert "`rewrite` failed" in caplog.messages[0]
 
 
-async def test_an_event_stream_is_not_held_back_for_a_function() -> None:
+@pytest.mark.parametrize("media_type", [b"text/event-stream", b"Text/Event-Stream;charset=utf-8"])
+async def test_an_event_stream_is_not_held_back_for_a_function(media_type: bytes) -> None:
     start: Message = {
         "type": "http.response.start",
         "status": 503,
-        "headers": [(b"content-type", b"text/event-stream")],
+        "headers": [(b"content-type", media_type)],
     }
     app = ErrorMiddleware(raising(RuntimeError(), start), rewrite=lambda _: True)
     messages, _ = await outcome(app)
@@ -1518,3 +1521,213 @@ async def test_a_registry_of_ones_own_is_asked_about_every_exception() -> None:
 
     app = ErrorMiddleware(raising(ValueError("missing")), registry=Registry())
     assert body_of(await sent_by(app))["error"] == "not_found"
+
+
+FIELDS = [(b"set-cookie", b"a=1"), (b"set-cookie", b"b=2"), (b"link", b"</>"), (b"link", b"</a>")]
+
+
+@pytest.mark.parametrize("level", ["INFO", "WARNING"])
+@pytest.mark.parametrize(
+    "app",
+    [
+        pytest.param(raising(ConflictError(headers=Headers(raw=FIELDS))), id="an error of ours"),
+        pytest.param(raising(HTTPException(409, "Taken.", Headers(raw=FIELDS))), id="Starlette's"),
+        pytest.param(
+            sending(
+                {"type": "http.response.start", "status": 409, "headers": FIELDS},
+                {"type": "http.response.body"},
+            ),
+            id="a response",
+        ),
+    ],
+)
+async def test_fields_that_are_there_twice_are_sent_twice(
+    app: ASGIApp, level: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(level)
+    wrapped = ErrorMiddleware(app)
+    for _ in range(2):
+        start, _ = await sent_by(wrapped)
+        assert [field for field in start["headers"] if field in FIELDS] == FIELDS
+
+
+@pytest.mark.parametrize("level", ["INFO", "WARNING"])
+async def test_an_exception_that_is_raised_again_and_again_has_its_last_reference(
+    level: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(level)
+    bug = RuntimeError("a bug")
+    bug.add_note("reference: of the application")
+    app = ErrorMiddleware(raising(bug))
+    for _ in range(3):
+        messages, _ = await outcome(app)
+        reference = body_of(messages)["reference"]
+        assert bug.__notes__ == ["reference: of the application", f"reference: {reference}"]
+
+
+async def test_a_function_that_fails_again_is_noted_once() -> None:
+    def fail(exc: Exception) -> AuthPIError:
+        raise LookupError("secret")
+
+    bug = ValueError("a bug")
+    app = ErrorMiddleware(raising(bug), registry=ErrorRegistry(exceptions={ValueError: fail}))
+    for _ in range(2):
+        await outcome(app)
+    assert [note for note in bug.__notes__ if "could not map" in note] == [bug.__notes__[0]]
+
+
+@pytest.mark.parametrize("error", [WebSocketDisconnect(1006), RuntimeError()])
+async def test_a_client_waits_whose_request_found_somebody_else_gone(
+    error: Exception, story: Story
+) -> None:
+    messages, failure = await outcome(ErrorMiddleware(raising(error), on_error=story.tell_later))
+    assert body_of(messages)["error"] == "server_error"
+    assert failure is error
+    assert [record.exception for record in story.records] == [error]
+
+
+@pytest.mark.parametrize(
+    ("scope", "gone"),
+    [
+        (scope_of(), ClientDisconnect()),
+        (scope_of("websocket"), WebSocketDisconnect(1001)),
+        (scope_of("websocket"), ClientDisconnect()),
+    ],
+)
+async def test_a_client_that_has_gone_is_one_in_a_group_too(
+    scope: Scope, gone: Exception, story: Story
+) -> None:
+    group = ExceptionGroup("tasks", [ExceptionGroup("readers", [gone]), gone])
+    app = ErrorMiddleware(raising(group), on_error=story.tell_later)
+    assert await outcome(app, scope) == ([], None)
+    assert story.records == []
+    mixed = ErrorMiddleware(raising(ExceptionGroup("tasks", [gone, ValueError()])))
+    messages, failure = await outcome(mixed, scope)
+    assert len(messages) > 0
+    assert isinstance(failure, ExceptionGroup)
+
+
+async def test_a_client_that_has_gone_can_be_ignored() -> None:
+    gone = ClientDisconnect()
+    app = ErrorMiddleware(raising(gone), ignore=(ClientDisconnect,))
+    assert await outcome(app) == ([], gone)
+
+
+async def test_what_was_answered_is_not_answered_again_by_middleware_further_out() -> None:
+    class CatchAll:
+        def __init__(self, app: ASGIApp) -> None:
+            self.app = app
+
+        async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+            try:
+                await self.app(scope, receive, send)
+            except RuntimeError:
+                await JSONResponse({"mine": True}, 500)(scope, receive, send)
+
+    async def fail(request: Request) -> None:
+        raise RuntimeError
+
+    app = Starlette(routes=[Route("/", fail)], middleware=[Middleware(CatchAll)])
+    install(app)
+    for _ in range(2):
+        messages = await sent_by(app, scope_of(query_string=b"", root_path=""))
+        assert [message["type"] for message in messages] == [
+            "http.response.start",
+            "http.response.body",
+        ]
+        assert body_of(messages)["error"] == "server_error"
+
+
+async def test_a_second_response_to_a_success_is_the_servers_to_refuse() -> None:
+    start: Message = {"type": "http.response.start", "status": 200, "headers": []}
+    body: Message = {"type": "http.response.body", "body": b""}
+    messages = [start, body, start, body]
+    assert await sent_by(ErrorMiddleware(sending(*messages))) == messages
+
+
+RECORDS = [{"loc": ("query", "a"), "type": "missing", "msg": "Field required", "input": "secret"}]
+
+
+@pytest.mark.parametrize(
+    ("reason", "status", "code"),
+    [
+        pytest.param(RECORDS, 400, "invalid_request", id="what pydantic has found"),
+        pytest.param([5], 403, "access_denied", id="a list of something else"),
+        pytest.param([], 403, "access_denied", id="an empty list"),
+        pytest.param({"a": "secret"}, 403, "access_denied", id="a mapping"),
+        pytest.param("", 403, "access_denied", id="nothing"),
+    ],
+)
+async def test_a_websocket_that_fastapi_closes_says_nothing_of_the_input(
+    reason: object, status: int, code: str
+) -> None:
+    close: Message = {"type": "websocket.close", "code": 1008, "reason": reason}
+    extensions: dict[str, Any] = {"websocket.http.response": {}}
+    scope = scope_of("websocket", extensions=extensions)
+    start, body = await sent_by(ErrorMiddleware(sending(close)), scope)
+    assert start["status"] == status
+    assert json.loads(body["body"])["error"] == code
+    assert b"secret" not in body["body"]
+
+
+async def test_a_websocket_that_was_accepted_is_closed_and_not_denied() -> None:
+    denial: list[Message] = [
+        {"type": "websocket.http.response.start", "status": 409, "headers": []},
+        {"type": "websocket.http.response.body", "body": b"{}"},
+    ]
+    app = ErrorMiddleware(sending(ACCEPT, *denial))
+    assert await sent_by(app, scope_of("websocket")) == [
+        ACCEPT,
+        {"type": "websocket.close", "code": 1008, "reason": "conflict"},
+    ]
+    close: Message = {"type": "websocket.close", "code": 1000}
+    app = ErrorMiddleware(sending(ACCEPT, close, *denial))
+    assert await sent_by(app, scope_of("websocket")) == [ACCEPT, close, *denial]
+
+
+@pytest.mark.parametrize("error", [RuntimeError("a bug"), ConflictError()])
+async def test_a_websocket_whose_client_has_gone_is_not_closed(
+    error: Exception, story: Story
+) -> None:
+    async def clean_up(scope: Scope, receive: Receive, send: Send) -> None:
+        await send(ACCEPT)
+        while (await receive())["type"] != "websocket.disconnect":
+            pass
+        raise error
+
+    events = iter(["connect", "receive", "disconnect"])
+
+    async def receive() -> Message:
+        return {"type": f"websocket.{next(events)}"}
+
+    sent: list[Message] = []
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    app = ErrorMiddleware(clean_up, on_error=story.tell_later)
+    with ExitStack() as stack:
+        if isinstance(error, RuntimeError):
+            stack.enter_context(pytest.raises(RuntimeError, match="a bug"))
+        await app(scope_of("websocket"), receive, send)
+    assert sent == [ACCEPT]
+    assert [record.exception for record in story.records] == [error]
+
+
+def test_a_users_handler_closes_a_websocket_as_it_likes() -> None:
+    class OddError(Exception):
+        pass
+
+    async def fail(websocket: WebSocket) -> None:
+        raise OddError
+
+    async def close(websocket: WebSocket, exc: Exception) -> None:
+        await websocket.close(4009, "mine")
+
+    handlers: dict[Any, Any] = {OddError: close}
+    app = Starlette(routes=[WebSocketRoute("/", fail)], exception_handlers=handlers)
+    install(app)
+    for _ in range(2):
+        with pytest.raises(WebSocketDisconnect) as caught, TestClient(app).websocket_connect("/"):
+            pass
+        assert (caught.value.code, caught.value.reason) == (4009, "mine")

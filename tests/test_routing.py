@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from typing import Any
 
 import pytest
 from fastapi import APIRouter, FastAPI, WebSocket
 from fastapi.testclient import TestClient
 from starlette.applications import Starlette
+from starlette.endpoints import HTTPEndpoint
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
@@ -406,3 +407,47 @@ def test_included_router_that_cannot_be_asked_is_an_error_like_any_other() -> No
     install(app)
     response = TestClient(app, raise_server_exceptions=False).get("/x")
     assert (response.status_code, response.json()["error"]) == (500, "server_error")
+
+
+class Users(HTTPEndpoint):
+    """What Starlette asks of a class which methods it takes."""
+
+    async def get(self, request: Request) -> None:
+        """Get them."""
+
+    async def patch(self, request: Request) -> None:
+        """Change them."""
+
+
+class Heading(HTTPEndpoint):
+    """What answers a HEAD by itself."""
+
+    async def head(self, request: Request) -> None:
+        """Show the headers alone."""
+
+
+class Refusal(Response):
+    """An ASGI application that is made for each request."""
+
+    def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        super().__init__()
+        self._answer = self(scope, receive, send)
+
+    def __await__(self) -> Generator[Any, None, None]:
+        return self._answer.__await__()
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "methods"),
+    [
+        pytest.param(Users, ["GET", "HEAD", "PATCH"], id="an HTTPEndpoint"),
+        pytest.param(Heading, ["HEAD"], id="an HTTPEndpoint without GET"),
+        pytest.param(Endpoint(), [], id="an ASGI application"),
+        pytest.param(Refusal, [], id="another class"),
+    ],
+)
+def test_methods_are_those_of_the_endpoint_where_its_route_does_not_say(
+    endpoint: Any, methods: list[str]
+) -> None:
+    app = Starlette(routes=[Route("/", endpoint)])
+    assert allowed_methods(scope_of(app, "/", "DELETE")) == methods

@@ -289,10 +289,22 @@ def test_text_of_an_own_validator_is_shown_where_it_is_allowed(
 def test_pydantics_own_messages_stay_as_they_are_where_text_is_allowed() -> None:
     records = [
         {"loc": ("body", "a"), "type": kind, "msg": SECRET}
-        for kind in ("url_parsing", "get_attribute_error", "too_long")
+        for kind in ("url_parsing", "get_attribute_error", "string_not_ascii")
     ]
     error = fields_error(records, with_custom_text=True)
     assert SECRET not in repr(error.fields)
+
+
+def test_how_many_items_were_sent_is_not_said() -> None:
+    records = [
+        *of_pydantic(Annotated[list[int], Field(min_length=5)], [1, 2, 3]),
+        *of_pydantic(Annotated[list[int], Field(max_length=2)], [1, 2, 3]),
+    ]
+    messages = [field.message for field in fields_error(records).fields]
+    assert messages == [
+        "List should have at least 5 items after validation",
+        "List should have at most 2 items after validation",
+    ]
 
 
 def test_every_kind_that_pydantic_has_is_known() -> None:
