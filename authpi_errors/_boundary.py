@@ -34,7 +34,6 @@ from authpi_errors._responding import Answered, Responder
 from authpi_errors._sending import Sending, WebSocketSending, drop
 from authpi_errors._settled import (
     has_departed,
-    is_anything_settled,
     is_settled,
     note_departure,
     settle,
@@ -79,15 +78,17 @@ class Boundary:
         # A plain function: a success costs no coroutine more, and nothing is kept of it.
         def watch(message: Message) -> Awaitable[None]:
             nonlocal forward
-            scope, _, send, _ = connection
-            if message["type"] == "http.response.start":
-                if forward is None:
-                    is_final = message["status"] < 400 or is_settled(scope, message)
-                    forward = send if is_final else Sending(*connection)
-                else:
-                    # Middleware may answer once more what was answered, and raised again.
-                    forward = drop if is_anything_settled(scope) else forward
-            return (forward or send)(message)
+            if forward is None:
+                scope, _, send, _ = connection
+                if message["type"] != "http.response.start":
+                    return send(message)
+                is_final = message["status"] < 400 or is_settled(scope, message)
+                forward = (
+                    (send if message["status"] < 500 else _once(send))
+                    if is_final
+                    else Sending(*connection)
+                )
+            return forward(message)
 
         try:
             await self._serve(scope, receive, watch)
@@ -324,6 +325,18 @@ def without_default_errors(stack: ASGIApp) -> ASGIApp:
         return stack
     # A subclass does something else.
     return stack.app if type(stack) is ServerErrorMiddleware else stack
+
+
+def _once(send: Send) -> Send:
+    """Send one response. Middleware may answer once more what was answered, and raised again."""
+    starts = 0
+
+    def send_once(message: Message) -> Awaitable[None]:
+        nonlocal starts
+        starts += message["type"] == "http.response.start"
+        return send(message) if starts < 2 else drop(message)
+
+    return send_once
 
 
 def _sending(connection: tuple[Scope, Receive, Send, Boundary], forward: Send | None) -> Sending:

@@ -92,13 +92,15 @@ class AuthPIError(Exception):
 
     Args:
         description: `error_description`, for a person. Without it the code's own is sent.
-        status: Another HTTP status than the code's, 400 to 599. The code stays.
+        status: Another HTTP status than the code's, 400 to 599. The code stays; so it should be one
+            that has no code of its own.
         retryable: Whether the same request may succeed later, unchanged. Without it, an error that
-            says when to come back is retryable; else the code decides, else the status.
+            says when to come back is retryable; else the code decides, else the status. Unchanged,
+            what has failed with a 412 will fail again.
         retry_after: Seconds, or a `timedelta`, until it is worth to repeat the request; rounded up
             to whole seconds, sent as `Retry-After` and in the body.
         reference: An id by which this error is found in the server's logs.
-        fields: What is wrong with which field, for validation errors.
+        fields: What is wrong with which field, for validation errors: a 400 or a 422.
         headers: Further response headers. `Cache-Control` replaces what would be sent by default;
             the challenges of `WWW-Authenticate` are merged with those that the application offers.
         extra: Further members of the body, of JSON's types, dates and times, enums and UUIDs. They

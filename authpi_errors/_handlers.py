@@ -59,7 +59,11 @@ def make_handler(
             notice = None
         scope: Scope = connection.scope
         # What comes out of a mount before its routes are asked has left its middleware behind, too.
-        is_turned_away = is_nested(scope) if type(exc) is HTTPException else _is_of_mount(scope)
+        is_turned_away = (
+            is_nested(scope)
+            if type(exc) is HTTPException
+            else "app_root_path" in scope and isinstance(scope.get("route"), Mount)
+        )
         if scope["type"] == "http" and not is_turned_away:
             messages = responder.plain(exc, scope)
             if messages is not None:
@@ -73,16 +77,12 @@ def make_handler(
                 raise exc
             return await default(connection, exc)
         respond = partial(_send_and_notify, responder, responder.respond(exc, error, scope))
-        if is_turned_away and (_is_of_mount(scope) or not is_routed(scope)):
+        if is_turned_away and (isinstance(scope.get("route"), Mount) or not is_routed(scope)):
             # What the router of a mount turns away has left the middleware of the mount behind.
             return through(cors_of_routes(scope), respond)
         return respond
 
     return handle
-
-
-def _is_of_mount(scope: Scope) -> bool:
-    return "app_root_path" in scope and isinstance(scope.get("route"), Mount)
 
 
 def _is_no_error(exc: Exception) -> bool:

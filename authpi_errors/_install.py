@@ -35,8 +35,8 @@ def install(
 ) -> None:
     """Make every error of a Starlette or FastAPI application an AuthPI error.
 
-    Call it once, anywhere between making the application and its first request: before or after
-    routes, middleware and exception handlers are added. It does three things:
+    Call it once, anywhere between making the application and its start: before or after routes,
+    middleware and exception handlers are added. It does three things:
 
     - takes the place of the framework's default exception handlers; the user's own stay;
     - puts an `ErrorMiddleware` inside all of the application's middleware, so that CORS and the
@@ -62,8 +62,8 @@ def install(
         always_refer: Whether each error has a reference, and not only those of the server.
 
     Raises:
-        RuntimeError: The application has served a request already; or has been given to `install`
-            before, with other arguments.
+        RuntimeError: The application has been started, or has served a request, already; or has
+            been given to `install` before, with other arguments.
         ValueError: An option is not usable; the message says what to change.
     """
     if not isinstance(app, Starlette):
@@ -81,8 +81,8 @@ def install(
         return
     if app.middleware_stack is not None:
         raise RuntimeError(
-            "install() came after the application's first request, when its middleware had been "
-            "built: call it where the application is made."
+            "install() came after the application was started, or after its first request, when "
+            "its middleware had been built: call it where the application is made."
         )
     installed = vars(app)[_INSTALLED] = _Installed(app, options)
     add_handlers(app, app, installed.responder, installed.notice)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import difflib
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import replace
 from types import MappingProxyType
 from typing import Any, Final, TypeGuard
@@ -422,9 +421,11 @@ def leaves(group: BaseExceptionGroup[BaseException]) -> Iterator[BaseException]:
 
 def note(exc: BaseException, text: str) -> None:
     """Add a note to an exception, which the server logs with it, if it takes one."""
-    with suppress(Exception):
+    try:
         if text not in getattr(exc, "__notes__", ()):
             exc.add_note(text)
+    except Exception:
+        return
 
 
 def note_reference(exc: BaseException, reference: str) -> None:
@@ -433,12 +434,14 @@ def note_reference(exc: BaseException, reference: str) -> None:
     It takes the place of that of an earlier request: one exception can be raised again and again.
     """
     text = f"reference: {reference}"
-    with suppress(Exception):
-        earlier = exc.__dict__.get(_NOTED)
-        if earlier is not None:
-            exc.__notes__.remove(earlier)
+    try:
+        attributes = exc.__dict__
+        if _NOTED in attributes and attributes[_NOTED] in exc.__notes__:
+            exc.__notes__.remove(attributes[_NOTED])
         exc.add_note(text)
-        exc.__dict__[_NOTED] = text
+        attributes[_NOTED] = text
+    except Exception:
+        return
 
 
 # In an exception: the note with its last reference.

@@ -6,8 +6,8 @@ once: templates, routes, and which exceptions come in storms.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterable
+from logging import ERROR, INFO
 
 from starlette.types import Scope
 
@@ -61,7 +61,7 @@ class Responder:
         Returns:
             The messages of the answer; `None` if there is more to be done.
         """
-        if not self._may_be_plain or logger.isEnabledFor(logging.INFO) or scope["method"] == "HEAD":
+        if not self._may_be_plain or logger.isEnabledFor(INFO) or scope["method"] == "HEAD":
             return None
         # Most applications ignore nothing.
         if self._ignored and isinstance(exc, self._ignored):
@@ -89,7 +89,7 @@ class Responder:
         reference = self._reporter.reference(scope)
         note_reference(exc, reference)
         code = template.code
-        if logger.isEnabledFor(logging.ERROR):
+        if logger.isEnabledFor(ERROR):
             self._reporter.report(
                 code.value,
                 code.status,

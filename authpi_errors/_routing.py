@@ -93,7 +93,8 @@ def is_routed(scope: Scope) -> bool:
 
 def is_nested(scope: Scope) -> bool:
     """Say whether a mount, or a host, may have taken a request."""
-    return "app_root_path" in scope or _has_host(_routes_of(scope))
+    # A router that has no route at all for a request is not in one.
+    return "app_root_path" in scope or ("route" in scope and _has_host(_routes_of(scope)))
 
 
 def are_hosts_among(scope: Scope) -> bool:
@@ -103,7 +104,8 @@ def are_hosts_among(scope: Scope) -> bool:
 
 
 def _has_host(routes: Iterable[BaseRoute]) -> bool:
-    return any(_is_a(route, Host) for route in routes)
+    # Most applications have none. One in a router that FastAPI includes is not seen here.
+    return any(isinstance(route, Host) for route in routes)
 
 
 def _routes_of(scope: Scope) -> Sequence[BaseRoute]:

@@ -178,11 +178,6 @@ def members_of(errors: Sequence[object], *, with_custom_text: bool = False) -> l
     return [_members(record, with_custom_text) for record in errors[:MOST_FIELDS]]
 
 
-def field_error(error: object, with_custom_text: bool = False) -> FieldError:
-    """Turn one of pydantic's error records, a mapping with `loc`, `type` and `msg`."""
-    return FieldError(**_members(error, with_custom_text))
-
-
 def _members(error: object, with_custom_text: bool) -> dict[str, str]:
     if not is_mapping(error):
         return {"field": "", "code": _DEFAULT_KIND, "message": _DEFAULT_MESSAGE}

@@ -241,8 +241,8 @@ class ReceivedRequest(Protocol):
         ...
 
     @property
-    def headers(self) -> Mapping[str, str]:
-        """Its headers."""
+    def headers(self) -> Mapping[str, object]:
+        """Its headers, by names that are text."""
         ...
 
 

@@ -234,7 +234,7 @@ def test_what_was_refused_can_be_given_again() -> None:
 def test_after_the_first_request_it_is_an_error() -> None:
     app = application()
     client(app).get("/fine")
-    with pytest.raises(RuntimeError, match="after the application's first request"):
+    with pytest.raises(RuntimeError, match="after the application was started"):
         install(app)
 
 

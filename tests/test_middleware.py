@@ -1563,6 +1563,9 @@ async def test_an_exception_that_is_raised_again_and_again_has_its_last_referenc
         messages, _ = await outcome(app)
         reference = body_of(messages)["reference"]
         assert bug.__notes__ == ["reference: of the application", f"reference: {reference}"]
+    bug.__notes__.clear()
+    messages, _ = await outcome(app)
+    assert bug.__notes__ == [f"reference: {body_of(messages)['reference']}"]
 
 
 async def test_a_function_that_fails_again_is_noted_once() -> None:

@@ -34,7 +34,7 @@ from authpi_errors._headers import delay_seconds, encode, entity_tag
 from authpi_errors._messages import answer
 from authpi_errors._rendering import ErrorResponse, render
 from authpi_errors._templates import Templates
-from authpi_errors._validation import field_error
+from authpi_errors._validation import fields_error
 from authpi_errors.codes import is_error_status
 from tests.asked import Request
 
@@ -481,5 +481,5 @@ def test_exception_is_answered_whatever_a_function_makes_of_it(made: Any) -> Non
 @TRIED
 @given(st.dictionaries(st.sampled_from(["loc", "type", "msg", "ctx"]), trees) | trees)
 def test_field_error_is_made_of_any_record(record: object) -> None:
-    error = field_error(record)
+    (error,) = fields_error([record]).fields
     assert {type(part) for part in (error.field, error.code, error.message)} == {str}
