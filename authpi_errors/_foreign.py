@@ -144,7 +144,7 @@ def _error(response: ForeignResponse, registry: ErrorRegistry) -> AuthPIError:
 
 def error_of_detail(status: int, detail: object, registry: ErrorRegistry) -> AuthPIError:
     """Give the error that a detail of FastAPI's stands for: a text, or what pydantic has found."""
-    if is_list(detail) and detail and _are_validation_errors(detail):
+    if is_list(detail) and _are_validation_errors(detail):
         return registry.fields_error(detail)
     return registry.error_for(status, detail)
 

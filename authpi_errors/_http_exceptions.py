@@ -53,19 +53,13 @@ def _from_detail(detail: object, code: ErrorCode) -> AuthPIError:
     return error
 
 
-# RFC 9110 renamed these; Python did so in 3.13.
-_DEFAULTS: Final = frozenset(
-    {
-        "Content Too Large",
-        "Range Not Satisfiable",
-        "Request Entity Too Large",
-        "Request-URI Too Long",
-        "Requested Range Not Satisfiable",
-        "URI Too Long",
-        "Unprocessable Content",
-        "Unprocessable Entity",
-    }
-)
+# RFC 9110, 15.5, renamed these; Python did so in 3.13.
+_RENAMED: Final = {
+    413: ("Content Too Large", "Request Entity Too Large"),
+    414: ("URI Too Long", "Request-URI Too Long"),
+    416: ("Range Not Satisfiable", "Requested Range Not Satisfiable"),
+    422: ("Unprocessable Content", "Unprocessable Entity"),
+}
 
 
 def description_of(detail: str, status: int) -> str | None:
@@ -73,8 +67,8 @@ def description_of(detail: str, status: int) -> str | None:
 
     That is the status' phrase, whose words differ between versions of Python.
     """
-    is_default = detail == http.client.responses.get(status, "") or detail in _DEFAULTS
-    return None if is_default else detail
+    is_default = detail == http.client.responses.get(status, "")
+    return None if is_default or detail in _RENAMED.get(status, ()) else detail
 
 
 def _from_members(

@@ -232,8 +232,8 @@ class WebSocketSending(Sending):
         status = 404 if is_lost else status_of_close(message.get("code", 1000))
         reason: object = message.get("reason")
         # FastAPI gives a list of what it has found wrong.
-        detail = reason if (isinstance(reason, str) and reason) or is_list(reason) else None
-        await self._judge.substitute(status, detail, self)
+        is_detail = isinstance(reason, str) or is_list(reason)
+        await self._judge.substitute(status, reason if reason and is_detail else None, self)
 
     async def _hold_denial(self, start: Message) -> None:
         if can_deny(self.scope):

@@ -75,6 +75,11 @@ def test_phrase_of_another_version_of_python_is_replaced_too(status: int, phrase
     assert description == REGISTRY.code_for(status).description
 
 
+def test_phrase_of_another_status_is_a_text_as_any_other() -> None:
+    exc = HTTPException(404, "Unprocessable Content")
+    assert body(answer(exc))["error_description"] == "Unprocessable Content"
+
+
 def test_status_may_be_a_member_of_an_enum() -> None:
     assert answer(HTTPException(Own.CLOSED, "Closed.")).status == 499
 
