@@ -185,7 +185,7 @@ def _members(error: object, with_custom_text: bool) -> dict[str, str]:
     message: object = error.get("msg")
     location: object = error.get("loc")
     location = location if is_list(location) else ()
-    if type(kind) is str and kind in _SAFE_KINDS and type(message) is str:
+    if isinstance(kind, str) and kind in _SAFE_KINDS and isinstance(message, str):
         # Most often.
         return {"field": _path(location), "code": kind, "message": message}
     kind = kind if isinstance(kind, str) and kind else _DEFAULT_KIND
@@ -197,8 +197,6 @@ def _members(error: object, with_custom_text: bool) -> dict[str, str]:
 
 def _message(kind: str, message: object, with_custom_text: bool) -> str:
     if isinstance(message, str):
-        if kind in _SAFE_KINDS:
-            return message
         if kind in _COUNTED:
             return message.partition(_COUNT)[0]
         if with_custom_text and kind not in _UNSAFE_KINDS and kind not in _MESSAGES:

@@ -180,9 +180,8 @@ def test_unusable_document_is_refused(document: Any, complaint: str) -> None:
         ErrorRegistry.from_mapping(document)
 
 
-async def find_out(exc: Exception) -> ConflictError:
+async def find_out(exc: Exception) -> None:
     """Take time to find out what an exception means."""
-    raise AssertionError(exc)
 
 
 @pytest.mark.parametrize(
