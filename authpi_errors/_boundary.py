@@ -32,12 +32,7 @@ from authpi_errors._raised import cause_of_crash, is_departure, is_to_be_answere
 from authpi_errors._reporting import logger
 from authpi_errors._responding import Answered, Responder
 from authpi_errors._sending import Sending, WebSocketSending, drop
-from authpi_errors._settled import (
-    has_departed,
-    is_settled,
-    note_departure,
-    settle,
-)
+from authpi_errors._settled import has_departed, is_settled, note_departure, settle
 from authpi_errors._template import Messages
 
 __all__ = ["Boundary"]
@@ -136,7 +131,7 @@ class Boundary:
             return
         sending = WebSocketSending(scope, receive, send, self)
         try:
-            await self._serve(scope, sending.receive_from, sending)
+            await self._serve(scope, sending.receive_and_note, sending)
         except BaseException as exc:
             if not await self._answer(exc, sending):
                 raise

@@ -90,11 +90,11 @@ def checked_mapping(name: str, value: Mapping[_K, _V] | None) -> dict[_K, _V]:
     return dict(value)
 
 
-def checked_function(name: str, value: object) -> None:
-    """Refuse what can't be called, or gives its result only later, to whom nobody waits."""
+def checked_function(name: str, value: object, *, may_be_async: bool = False) -> None:
+    """Refuse what can't be called, or gives a result that nobody would wait for."""
     if not callable(value):
         raise ValueError(f"{name} is {value!r}: use a function, or a callable object.")
-    if is_async(value):
+    if is_async(value) and not may_be_async:
         raise ValueError(f"{name} is {value!r}, which is asynchronous: use a plain function.")
 
 

@@ -6,14 +6,14 @@ A browser shows a page nothing of a response without CORS headers, neither its c
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from typing import Final
 
 from starlette.applications import Starlette
 from starlette.datastructures import Headers
 from starlette.middleware.cors import CORSMiddleware
-from starlette.routing import Router
+from starlette.routing import BaseRoute, Router
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from authpi_errors._routing import are_hosts_among, matched_routes
@@ -69,9 +69,11 @@ def _made(application: Starlette) -> list[CORSMiddleware]:
 
 def cors_of_routes(scope: Scope) -> list[CORSMiddleware]:
     """Find the CORS middleware of the mounts and the route that a request takes."""
-    return [
-        cors for route in matched_routes(scope) for cors in cors_of(getattr(route, "app", None))
-    ]
+    return _cors_in(matched_routes(scope))
+
+
+def _cors_in(routes: Iterable[BaseRoute]) -> list[CORSMiddleware]:
+    return [cors for route in routes for cors in cors_of(getattr(route, "app", None))]
 
 
 class KnownCors:
@@ -93,8 +95,9 @@ class KnownCors:
             return cors_of_routes(scope)
         known = self._known.get(key)
         if known is None:
-            known = cors_of_routes(scope), (router, route)
-            if len(root_path) <= _LONGEST_KNOWN and not are_hosts_among(scope):
+            routes = matched_routes(scope)
+            known = _cors_in(routes), (router, route)
+            if len(root_path) <= _LONGEST_KNOWN and not are_hosts_among(scope, routes):
                 if len(self._known) >= _MOST_KNOWN:
                     self._known.clear()
                 self._known[key] = known

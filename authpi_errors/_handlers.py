@@ -58,13 +58,11 @@ def make_handler(
             notice()
             notice = None
         scope: Scope = connection.scope
-        # What comes out of a mount before its routes are asked has left its middleware behind, too.
-        is_turned_away = (
-            is_nested(scope)
-            if type(exc) is HTTPException
-            else "app_root_path" in scope and isinstance(scope.get("route"), Mount)
-        )
-        if scope["type"] == "http" and not is_turned_away:
+        # What comes out of a mount before its routes are asked, or from its router, has left the
+        # middleware of the mount behind.
+        is_of_mount = "app_root_path" in scope and isinstance(scope.get("route"), Mount)
+        is_of_router = type(exc) is HTTPException and is_nested(scope)
+        if scope["type"] == "http" and not (is_of_mount or is_of_router):
             messages = responder.plain(exc, scope)
             if messages is not None:
                 return partial(_send, messages)
@@ -77,8 +75,7 @@ def make_handler(
                 raise exc
             return await default(connection, exc)
         respond = partial(_send_and_notify, responder, responder.respond(exc, error, scope))
-        if is_turned_away and (isinstance(scope.get("route"), Mount) or not is_routed(scope)):
-            # What the router of a mount turns away has left the middleware of the mount behind.
+        if is_of_mount or (is_of_router and not is_routed(scope)):
             return through(cors_of_routes(scope), respond)
         return respond
 

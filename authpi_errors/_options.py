@@ -38,14 +38,10 @@ class Options:
             raise ValueError(f"ignore is {self.ignore!r}: use a tuple of exception types.")
         for name in ("reraise", "always_refer"):
             checked_flag(name, getattr(self, name))
-        for name in ("rewrite", "make_reference"):
+        for name in ("rewrite", "on_error", "make_reference"):
             function: object = getattr(self, name)
             if function is not None:
-                checked_function(name, function)
-        if self.on_error is not None and not callable(self.on_error):
-            raise ValueError(
-                f"on_error is {self.on_error!r}: use a function, or a callable object."
-            )
+                checked_function(name, function, may_be_async=name == "on_error")
 
 
 def _are_exceptions(ignore: object) -> bool:

@@ -16,7 +16,7 @@ from typing import Final, NamedTuple, NoReturn
 from authpi_errors._registry import ErrorRegistry
 from authpi_errors._validation import is_list, is_mapping
 
-__all__ = ["WORD", "Received", "ReceivedChallenge", "Response", "kind_of"]
+__all__ = ["Received", "ReceivedChallenge", "Response", "kind_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,7 +156,7 @@ def _no_constant(name: str) -> NoReturn:
 # empty (5.6.1.1), and puts no space around the sign of equality (5.6.3). There is one way
 # to read each character, and none is read twice (`*+`): the time is linear. What repeats a group is
 # not possessive: Python up to 3.11.4 matches such wrongly.
-WORD: Final = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
+_WORD: Final = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
 _UNESCAPED: Final = r"[\t !#-\[\]-~\x80-\xff]*+"
 _QUOTED: Final = rf'"{_UNESCAPED}(?:\\[\t -~\x80-\xff]{_UNESCAPED})*"'
 _COMMA: Final = r"[ \t]*,[ \t]*"
@@ -166,12 +166,12 @@ _LIST: Final = re.compile(rf"{_PLAIN_ITEM}(?:,{_PLAIN_ITEM})*")
 
 # RFC 9110, 11.2 and 11.6.1: a scheme, and after it parameters or a token68. This is not
 # `parse_challenges`: that takes what recipients are to take, a checker only what senders may send.
-_PARAMETER: Final = rf"{WORD}=(?:{WORD}|{_QUOTED})"
+_PARAMETER: Final = rf"{_WORD}=(?:{_WORD}|{_QUOTED})"
 _CHALLENGE: Final = re.compile(
-    rf"({WORD})(?: +(?:({_PARAMETER}(?:{_COMMA}{_PARAMETER})*)|[A-Za-z0-9._~+/-]+=*))?"
+    rf"({_WORD})(?: +(?:({_PARAMETER}(?:{_COMMA}{_PARAMETER})*)|[A-Za-z0-9._~+/-]+=*))?"
     rf"(?:{_COMMA}(?=[^ \t])|\Z)"
 )
-_PARTS: Final = re.compile(rf"({WORD})=({WORD}|{_QUOTED})")
+_PARTS: Final = re.compile(rf"({_WORD})=({_WORD}|{_QUOTED})")
 
 
 def _challenges(value: str) -> list[ReceivedChallenge]:

@@ -87,20 +87,22 @@ def _match(route: BaseRoute, scope: Scope) -> tuple[Match, Scope]:
 
 def is_routed(scope: Scope) -> bool:
     """Say whether a request has an endpoint that serves it; else a router has turned it away."""
+    return _serving(scope) is not None
+
+
+def _serving(scope: Scope) -> BaseRoute | None:
     routes = matched_routes(scope)
-    return bool(routes) and not _is_a(routes[-1], Mount | Host)
+    return routes[-1] if routes and not _is_a(routes[-1], Mount | Host) else None
 
 
 def is_nested(scope: Scope) -> bool:
-    """Say whether a mount, or a host, may have taken a request."""
-    # A router that has no route at all for a request is not in one.
+    """Say whether a mount, or a host, may have taken a request, as far as its router got."""
     return "app_root_path" in scope or ("route" in scope and _has_host(_routes_of(scope)))
 
 
-def are_hosts_among(scope: Scope) -> bool:
-    """Say whether the host of a request has a say in which routes it takes."""
-    nested = [_routes_in(route) for route in matched_routes(scope)]
-    return any(map(_has_host, [_routes_of(scope), *nested]))
+def are_hosts_among(scope: Scope, routes: Iterable[BaseRoute]) -> bool:
+    """Say whether the host of a request has a say in that it takes these routes."""
+    return any(map(_has_host, [_routes_of(scope), *map(_routes_in, routes)]))
 
 
 def _has_host(routes: Iterable[BaseRoute]) -> bool:
@@ -124,19 +126,15 @@ def allowed_methods(scope: Scope) -> list[str]:
 
 def _takes(scope: Scope) -> bool:
     """Say whether something serves a request with the method in this scope."""
-    if not is_routed(scope):
-        return False
-    route: Any = matched_routes(scope)[-1]
+    route = _serving(scope)
     if getattr(route, "methods", None):
         return True
-    # A route that leaves the choice to its endpoint; only of a class is it known.
+    # A route that leaves the choice to its endpoint, which is known only of Starlette's class.
     endpoint: object = getattr(route, "endpoint", None)
-    method = "GET" if scope["method"] == "HEAD" else scope["method"]
-    return (
-        isinstance(endpoint, type)
-        and issubclass(endpoint, HTTPEndpoint)
-        and any(hasattr(endpoint, name.lower()) for name in (method, scope["method"]))
-    )
+    if not isinstance(endpoint, type) or not issubclass(endpoint, HTTPEndpoint):
+        return False
+    names = ("get", "head") if scope["method"] == "HEAD" else (scope["method"].lower(),)
+    return any(hasattr(endpoint, name) for name in names)
 
 
 class Routes:

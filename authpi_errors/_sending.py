@@ -13,7 +13,12 @@ from starlette.types import Message, Receive, Scope, Send
 from authpi_errors._foreign import ForeignResponse
 from authpi_errors._handlers import has_handler_for_everything, is_answered_by_user
 from authpi_errors._messages import can_deny, send_all
-from authpi_errors._settled import is_anything_settled, settle
+from authpi_errors._settled import (
+    has_departed,
+    is_anything_settled,
+    note_departure,
+    settle,
+)
 from authpi_errors._validation import is_list
 from authpi_errors.codes import is_error_status, status_of_close
 
@@ -183,23 +188,19 @@ class WebSocketSending(Sending):
     Where the server can deny it with a response, that is what it gets.
     """
 
-    __slots__ = ("_is_gone",)
+    __slots__ = ()
 
-    def __init__(self, scope: Scope, receive: Receive, forward: Send, judge: Judge) -> None:
-        super().__init__(scope, receive, forward, judge)
-        self._is_gone = False
-
-    async def receive_from(self) -> Message:
+    async def receive_and_note(self) -> Message:
         """Receive for the application, and note when the client has gone."""
         message = await self.receive()
         if message["type"] == "websocket.disconnect":
-            self._is_gone = True
+            note_departure(self.scope)
         return message
 
     def replace(self) -> Send:
         """Drop all that follows; what goes to a client that has gone, servers fail on."""
         forward = super().replace()
-        return drop if self._is_gone else forward
+        return drop if has_departed(self.scope) else forward
 
     def __call__(self, message: Message) -> Awaitable[None]:
         """Pass a message on, hold it back, or answer in the place of it."""

@@ -101,7 +101,7 @@ class Templates:
 
     def _learn(self, cls: type) -> _Plain:
         try:
-            plain = (None if _is_departure(cls) else self._plain_of(cls)) or _nothing
+            plain = (None if _may_be_departure(cls) else self._plain_of(cls)) or _nothing
         except Exception:
             # Its class can't be looked at.
             plain = _nothing
@@ -278,8 +278,8 @@ _MOST_SAID: Final = 64
 _OPTIONS: Final = ("description", *(name for name in ErrorOptions.__annotations__))
 
 
-def _is_departure(cls: type) -> bool:
-    """Say whether an exception tells that there is nobody to be answered."""
+def _may_be_departure(cls: type) -> bool:
+    """Say whether an exception may tell that there is nobody to be answered."""
     return issubclass(cls, GONE)
 
 

@@ -60,7 +60,7 @@ _UNSAFE_KINDS: Final = frozenset(
     missing_keyword_only_argument missing_positional_only_argument missing_sentinel_error
     multiple_argument_values named_tuple_type needs_python_object no_such_attribute
     ordered_dict_type recursion_depth_exceeded recursion_loop set_item_not_hashable
-    string_not_ascii timezone_offset too_long too_short unexpected_keyword_argument
+    string_not_ascii timezone_offset unexpected_keyword_argument
     unexpected_positional_argument
     """.split()
 )
@@ -75,7 +75,7 @@ _MESSAGES: Final = {
 }
 # A union would be made anew each time that it is asked.
 _LISTS: Final = (list, tuple)
-# These say at last how many items there were.
+# What these say ends with how many items there were.
 _COUNTED: Final = ("too_long", "too_short")
 _COUNT: Final = ", not "
 _DEFAULT_MESSAGE: Final = "The value is not valid here"
@@ -173,7 +173,7 @@ def describe(count: int) -> str:
     return "The request is not valid. Correct what `fields` lists and send it again."
 
 
-def members_of(errors: Sequence[object], *, with_custom_text: bool = False) -> list[dict[str, str]]:
+def members_of(errors: Sequence[object], *, with_custom_text: bool) -> list[dict[str, str]]:
     """Turn pydantic's error records into the items of a body's `fields`, as many as it names."""
     return [_members(record, with_custom_text) for record in errors[:MOST_FIELDS]]
 

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final, NamedTuple
 
-from authpi_errors._headers import entity_tag, is_media_range
-from authpi_errors._received import WORD, Received, Response, kind_of
+from authpi_errors._headers import entity_tag, is_media_range, is_token
+from authpi_errors._received import Received, Response, kind_of
 from authpi_errors._registry import ErrorRegistry
 from authpi_errors._validation import is_list, is_mapping
 from authpi_errors.codes import INVALID_REQUEST, SERVER_ERROR, fallback, is_error_status
@@ -187,7 +187,7 @@ def _allow(seen: Received) -> Iterator[str]:
     if seen.status != 405:
         return
     methods = seen.listed("allow") if seen.values("allow") else None
-    if methods is None or not all(re.fullmatch(WORD, method) for method in methods):
+    if methods is None or not all(map(is_token, methods)):
         yield _shown(seen, "allow")
     elif seen.method in methods:
         yield f"{_shown(seen, 'allow')}, for {seen.method}"

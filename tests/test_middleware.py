@@ -1601,7 +1601,7 @@ async def test_a_client_that_has_gone_is_one_in_a_group_too(
 ) -> None:
     group = ExceptionGroup("tasks", [ExceptionGroup("readers", [gone]), gone])
     app = ErrorMiddleware(raising(group), on_error=story.tell_later)
-    assert await outcome(app, scope) == ([], None)
+    assert await outcome(app, {**scope}) == ([], None)
     assert story.records == []
     mixed = ErrorMiddleware(raising(ExceptionGroup("tasks", [gone, ValueError()])))
     messages, failure = await outcome(mixed, scope)

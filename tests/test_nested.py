@@ -99,11 +99,17 @@ NESTINGS: Final[dict[str, Nesting]] = {
     ),
 }
 NESTED = pytest.mark.parametrize("nest", NESTINGS.values(), ids=NESTINGS)
-GONE = pytest.mark.parametrize(
-    "gone", [ClientDisconnect(), WebSocketDisconnect(1001)], ids=["http", "websocket"]
-)
-SCOPES = pytest.mark.parametrize(
-    "scope", [http(), websocket(denial=True), websocket(denial=False)], ids=["http", "denial", "ws"]
+DEPARTURES = pytest.mark.parametrize(
+    ("scope", "gone"),
+    [
+        pytest.param(http(), ClientDisconnect(), id="http"),
+        pytest.param(http(), ExceptionGroup("", [ClientDisconnect()]), id="http-group"),
+        *(
+            pytest.param(websocket(denial=denial), gone, id=f"websocket-{denial}-{type(gone)}")
+            for denial in (True, False)
+            for gone in (ClientDisconnect(), WebSocketDisconnect(1001))
+        ),
+    ],
 )
 START: Final[Message] = {"type": "http.response.start", "status": 404, "headers": []}
 BODY: Final[Message] = {"type": "http.response.body"}
@@ -120,8 +126,7 @@ def everything_is_logged(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, "authpi_errors")
 
 
-@GONE
-@SCOPES
+@DEPARTURES
 @NESTED
 @pytest.mark.parametrize("sent", [(), (START,)], ids=["before", "within"])
 def test_client_that_has_gone_is_nobodys_error(
@@ -131,9 +136,6 @@ def test_client_that_has_gone_is_nobodys_error(
     sent: Sequence[Message],
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    if scope["type"] == "http" and isinstance(gone, WebSocketDisconnect):
-        # Whose that was, it was not this request's.
-        gone = ExceptionGroup("", [ClientDisconnect()])
     watch = Watch()
     app = nest(watch, Application(sent if scope["type"] == "http" else (), gone))
     # At the first connection a boundary finds out where it is.

@@ -18,6 +18,7 @@ from starlette.testclient import TestClient
 
 from authpi_errors import ErrorRegistry, FieldError, InvalidRequestError, install
 from authpi_errors._validation import (
+    _COUNTED,
     _MESSAGES,
     _SAFE_KINDS,
     _UNSAFE_KINDS,
@@ -313,7 +314,7 @@ def test_how_many_items_were_sent_is_not_said() -> None:
 
 
 def test_every_kind_that_pydantic_has_is_known() -> None:
-    known = _SAFE_KINDS | _UNSAFE_KINDS | set(_MESSAGES) | {"value_error", "assertion_error"}
+    known = {*_SAFE_KINDS, *_UNSAFE_KINDS, *_COUNTED, *_MESSAGES, "value_error", "assertion_error"}
     assert set(get_args(ErrorType)) <= known
 
 
