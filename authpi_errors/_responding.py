@@ -7,7 +7,7 @@ once: templates, routes, and which exceptions come in storms.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from logging import ERROR, INFO
+from logging import ERROR
 
 from starlette.types import Scope
 
@@ -20,7 +20,7 @@ from authpi_errors._rendering import Asked, ErrorResponse
 from authpi_errors._reporting import ErrorRecord, Reporter, logger
 from authpi_errors._routing import allowed_methods
 from authpi_errors._template import Messages
-from authpi_errors._templates import Templates
+from authpi_errors._templates import Templates, nothing
 from authpi_errors._validation import InvalidInputError
 
 __all__ = ["Answered", "Responder"]
@@ -40,33 +40,14 @@ class Responder:
     def __init__(self, options: Options) -> None:
         self.options = options
         self.registry = registry_of(options.registry)
-        self._templates = Templates(self.registry)
-        self._reporter = Reporter(on_error=options.on_error, make_reference=options.make_reference)
-        self._always_refers = options.always_refer
-        self._ignored = options.ignore
         # A registry of another class can decide otherwise.
         self._may_be_short = options.on_error is None and type(self.registry) is ErrorRegistry
-        self._may_be_plain = self._may_be_short and not options.always_refer
-
-    def plain(self, exc: BaseException, scope: Scope) -> Messages | None:
-        """Answer an HTTP request that ends in an exception of which there is little to say.
-
-        That is the shortest way, and most errors take it: there is no reference, and nobody to be
-        told.
-
-        Args:
-            exc: What was raised.
-            scope: The scope of the request.
-
-        Returns:
-            The messages of the answer; `None` if there is more to be done.
-        """
-        if not self._may_be_plain or logger.isEnabledFor(INFO) or scope["method"] == "HEAD":
-            return None
-        # Most applications ignore nothing.
-        if self._ignored and isinstance(exc, self._ignored):
-            return None
-        return self._templates.plain(exc, scope)
+        self._templates = Templates(self.registry, options.ignore)
+        self._reporter = Reporter(on_error=options.on_error, make_reference=options.make_reference)
+        self._always_refers = options.always_refer
+        is_plain = self._may_be_short and not options.always_refer
+        # The shortest way, and most errors take it: no reference, and nobody to be told.
+        self.plain = self._templates.plain if is_plain else nothing
 
     def unexpected(
         self, exc: BaseException, scope: Scope, *, raised_again: bool
@@ -84,7 +65,7 @@ class Responder:
         if not self._may_be_short or scope["method"] == "HEAD":
             return None
         template = self._templates.unexpected(exc)
-        if template is None or isinstance(exc, self._ignored):
+        if template is None:
             return None
         reference = self._reporter.reference(scope)
         note_reference(exc, reference)

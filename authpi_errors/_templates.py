@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from http import HTTPStatus
+from logging import INFO
 from typing import Any, Final
 
 from starlette.exceptions import HTTPException
@@ -29,6 +30,7 @@ from authpi_errors._headers import Header
 from authpi_errors._http_exceptions import description_of
 from authpi_errors._registry import ErrorRegistry, Target
 from authpi_errors._rendering import NOBODY, Asked, ErrorResponse, render
+from authpi_errors._reporting import logger
 from authpi_errors._settled import GONE
 from authpi_errors._template import FILLABLE, Messages, OddError, Template, varying
 from authpi_errors._validation import (
@@ -41,7 +43,7 @@ from authpi_errors._validation import (
 )
 from authpi_errors.codes import ErrorCode
 
-__all__ = ["Templates"]
+__all__ = ["Templates", "nothing"]
 
 # Applications can make classes and codes without end.
 _MOST: Final = 1024
@@ -53,10 +55,15 @@ class Templates:
 
     Args:
         registry: What codes mean.
+        ignored: Types of exceptions that are not answered.
     """
 
-    def __init__(self, registry: ErrorRegistry) -> None:
+    def __init__(
+        self, registry: ErrorRegistry, ignored: tuple[type[BaseException], ...] = ()
+    ) -> None:
         self._registry = registry
+        # Those of a client that has gone may tell that there is nobody to be answered.
+        self._unanswered: tuple[type, ...] = (*GONE, *ignored)
         self._plain: dict[type, _Plain] = {}
         # By the identity of a code, which is kept so that nothing else takes it.
         self._filled: dict[tuple[type, int], tuple[ErrorCode, Template | None]] = {}
@@ -69,13 +76,15 @@ class Templates:
 
         Args:
             exc: What was raised.
-            scope: The scope of the request.
+            scope: The scope of the HTTP request.
 
         Returns:
-            The start and the body of the answer to a request, of any method but HEAD, made anew for
-            it; `None` if there is more to it, if nobody expected the exception, or if it is the
-            server's error, which has a reference. This method does not raise.
+            The start and the body of the answer, made anew for it; `None` if there is more to it,
+            if nobody expected the exception, if it is the server's error, which has a reference, if
+            it is to be logged, or if the method is HEAD. This method does not raise.
         """
+        if logger.isEnabledFor(INFO) or scope["method"] == "HEAD":
+            return None
         try:
             return (self._plain.get(type(exc)) or self._learn(type(exc)))(exc, scope)
         except Exception:
@@ -101,10 +110,10 @@ class Templates:
 
     def _learn(self, cls: type) -> _Plain:
         try:
-            plain = (None if _may_be_departure(cls) else self._plain_of(cls)) or _nothing
+            plain = (None if issubclass(cls, self._unanswered) else self._plain_of(cls)) or nothing
         except Exception:
             # Its class can't be looked at.
-            plain = _nothing
+            plain = nothing
         _keep(self._plain, cls, plain)
         return plain
 
@@ -278,17 +287,13 @@ _MOST_SAID: Final = 64
 _OPTIONS: Final = ("description", *(name for name in ErrorOptions.__annotations__))
 
 
-def _may_be_departure(cls: type) -> bool:
-    """Say whether an exception may tell that there is nobody to be answered."""
-    return issubclass(cls, GONE)
-
-
 def _is_single(cls: type) -> bool:
     """Say whether an exception is an `Exception`, and no group of others."""
     return issubclass(cls, Exception) and not issubclass(cls, BaseExceptionGroup)
 
 
-def _nothing(exc: BaseException, scope: Scope) -> None:
+def nothing(exc: BaseException, scope: Scope) -> None:
+    """Answer nothing."""
     del exc, scope
 
 
