@@ -26,7 +26,12 @@ from authpi_errors._foreign import (
     foreign_error,
     may_be_foreign,
 )
-from authpi_errors._handlers import add_handlers, has_handler_for_everything, settle_handlers
+from authpi_errors._handlers import (
+    add_handlers,
+    answering_for_mounted,
+    has_handler_for_everything,
+    settle_handlers,
+)
 from authpi_errors._messages import answer, send_all
 from authpi_errors._raised import cause_of_crash, is_departure, is_to_be_answered
 from authpi_errors._reporting import logger
@@ -303,7 +308,7 @@ class Boundary:
             is_outermost: Whether there is no other boundary further out.
         """
         self.is_outermost = is_outermost
-        self._serve = self._below
+        self._serve = answering_for_mounted(application, self._below, self._responder)
         self._application = application
         self._is_inside = is_inside
         self._cors.application = None if is_inside else application

@@ -13,7 +13,7 @@ from typing import Final
 from starlette.applications import Starlette
 from starlette.datastructures import Headers
 from starlette.middleware.cors import CORSMiddleware
-from starlette.routing import BaseRoute, Router
+from starlette.routing import BaseRoute, Host, Mount, Router
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from authpi_errors._routing import are_hosts_among, matched_routes
@@ -25,6 +25,7 @@ __all__ = [
     "cors_of_routes",
     "has_passed_cors",
     "layers",
+    "mounted_in",
     "through",
 ]
 
@@ -39,6 +40,22 @@ def layers(app: object) -> Iterator[object]:
             return
         yield app
         app = getattr(app, "app", None)
+
+
+def mounted_in(app: Starlette) -> list[Starlette]:
+    """Find the applications that are mounted in one, at any depth."""
+    return [layer for layer in _mounted(app, set()) if isinstance(layer, Starlette)]
+
+
+def _mounted(app: object, seen: set[int]) -> Iterator[object]:
+    for route in getattr(app, "routes", None) or ():
+        # A router that FastAPI includes stays one, and can get routes later.
+        router: object = getattr(route, "original_router", None)
+        for layer in layers(route.app if isinstance(route, Mount | Host) else router):
+            if id(layer) not in seen:
+                seen.add(id(layer))
+                yield layer
+                yield from _mounted(layer, seen)
 
 
 def cors_of(app: object) -> list[CORSMiddleware]:

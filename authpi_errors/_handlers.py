@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from functools import partial
+from functools import partial, wraps
 from types import CodeType
-from typing import Any, Final, cast
+from typing import Any, Final, TypeGuard, cast
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -16,7 +16,7 @@ from starlette.routing import Mount, Router
 from starlette.types import ASGIApp, ExceptionHandler, Message, Receive, Scope, Send
 
 from authpi_errors._configuration import is_async
-from authpi_errors._cors import cors_of_routes, through
+from authpi_errors._cors import cors_of_routes, layers, mounted_in, through
 from authpi_errors._exceptions import AuthPIError
 from authpi_errors._messages import answer
 from authpi_errors._responding import Answered, Responder
@@ -26,6 +26,7 @@ from authpi_errors._validation import is_request_validation_error
 
 __all__ = [
     "add_handlers",
+    "answering_for_mounted",
     "has_handler_for_everything",
     "is_answered_by_user",
     "make_handler",
@@ -162,6 +163,74 @@ def add_handlers(
         # One for Exception would run in Starlette's outermost middleware, outside all others.
         if key is not Exception and (key not in present or _is_default(present[key])):
             target.add_exception_handler(key, handler)
+
+
+def answering_for_mounted(application: Starlette, below: ASGIApp, responder: Responder) -> ASGIApp:
+    """Answer what FastAPI applications that are mounted in another find wrong with requests.
+
+    What FastAPI answers by itself holds what the client has sent. Once it is long, or compressed by
+    middleware of the mounted application, it can't be rewritten any more.
+
+    Args:
+        application: The application around them.
+        below: What serves a connection to it.
+        responder: Answers for it. With a `rewrite` of the user's, nothing is done here: that is to
+            be asked about each answer.
+
+    Returns:
+        What serves a connection now.
+    """
+    defaults = [
+        (mounted, key, handler)
+        for mounted in mounted_in(application)
+        for key, handler in mounted.exception_handlers.items()
+        if _is_invalid_request(key)
+        and _is_default(handler)
+        and not issubclass(key, responder.options.ignore)
+    ]
+    if not defaults or responder.options.rewrite is not None:
+        return below
+    for mounted, key, default in defaults:
+        if not _is_ours(default):
+            handler = cast("ExceptionHandler", _asking(default))
+            mounted.add_exception_handler(key, handler)
+            for layer in layers(mounted.middleware_stack):
+                if isinstance(layer, ExceptionMiddleware):
+                    layer.add_exception_handler(key, handler)
+    answer = make_handler(responder, _STARLETTE.http_exception)
+
+    def serve(scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
+        scope[_ANSWERING] = answer
+        return below(scope, receive, send)
+
+    return serve
+
+
+# Where a scope has what answers in the place of a mounted application's default handler.
+_ANSWERING: Final = "authpi_errors.answering"
+
+
+def _asking(default: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
+    """Make a handler that leaves the answer to a boundary further out, if there is one.
+
+    It counts as the default: one that is further in takes its place.
+    """
+
+    @wraps(default)
+    async def handle(connection: HTTPConnection, exc: Exception) -> ASGIApp:
+        answer = connection.scope.get(_ANSWERING, default)
+        return cast("ASGIApp", await answer(connection, exc))
+
+    return handle
+
+
+def _is_invalid_request(key: object) -> TypeGuard[type[Exception]]:
+    """Say whether a handler's key is FastAPI's exception for an HTTP request that is not valid."""
+    return (
+        isinstance(key, type)
+        and is_request_validation_error(key)
+        and not key.__name__.startswith("WebSocket")
+    )
 
 
 def settle_handlers(application: Starlette, target: ExceptionMiddleware) -> None:

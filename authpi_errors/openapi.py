@@ -25,15 +25,14 @@ document by hand takes the same pieces as plain dictionaries:
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from typing import Any, cast
 
 from starlette.applications import Starlette
-from starlette.routing import Host, Mount
 
 from authpi_errors._amending import amended
 from authpi_errors._components import Components, Object
-from authpi_errors._cors import layers
+from authpi_errors._cors import mounted_in
 from authpi_errors._exceptions import AuthPIError
 from authpi_errors._registry import ErrorRegistry, registry_of
 from authpi_errors.codes import ErrorCode
@@ -191,17 +190,5 @@ class _Described:
 
 def describe_mounted(app: Starlette, registry: ErrorRegistry) -> None:
     """Do as `describe` does for all of Starlette's and FastAPI's that are mounted in one."""
-    for mounted in _mounted(app, set()):
-        if isinstance(mounted, Starlette):
-            describe(mounted, registry=registry)
-
-
-def _mounted(app: object, seen: set[int]) -> Iterator[object]:
-    for route in getattr(app, "routes", None) or ():
-        # A router that FastAPI includes stays one, and can get routes later.
-        router: object = getattr(route, "original_router", None)
-        for layer in layers(route.app if isinstance(route, Mount | Host) else router):
-            if id(layer) not in seen:
-                seen.add(id(layer))
-                yield layer
-                yield from _mounted(layer, seen)
+    for mounted in mounted_in(app):
+        describe(mounted, registry=registry)
