@@ -158,7 +158,7 @@ def add_handlers(
     # is asynchronous, Starlette finds out at each exception: soonest of a function.
     handler = cast("ExceptionHandler", make_handler(responder, taken_over, notice))
     ours = [HTTPException, AuthPIError, *responder.registry.exceptions]
-    ours += [key for key in present if isinstance(key, type) and is_request_validation_error(key)]
+    ours += filter(_is_invalid_request, present)
     for key in ours:
         # One for Exception would run in Starlette's outermost middleware, outside all others.
         if key is not Exception and (key not in present or _is_default(present[key])):
@@ -225,12 +225,8 @@ def _asking(default: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
 
 
 def _is_invalid_request(key: object) -> TypeGuard[type[Exception]]:
-    """Say whether a handler's key is FastAPI's exception for an HTTP request that is not valid."""
-    return (
-        isinstance(key, type)
-        and is_request_validation_error(key)
-        and not key.__name__.startswith("WebSocket")
-    )
+    """Say whether a handler's key is an exception of FastAPI's for what is not valid."""
+    return isinstance(key, type) and is_request_validation_error(key)
 
 
 def settle_handlers(application: Starlette, target: ExceptionMiddleware) -> None:
