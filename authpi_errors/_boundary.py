@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable
 from contextlib import suppress
+from typing import Final
 
 from starlette.applications import Starlette
 from starlette.datastructures import Headers
@@ -17,7 +18,7 @@ from starlette.middleware.exceptions import ExceptionMiddleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from authpi_errors._content_type import media_type_of
-from authpi_errors._cors import Cors, has_passed_cors, layers, through
+from authpi_errors._cors import Cors, has_passed_cors, layers, mounted_in, through
 from authpi_errors._exceptions import AuthPIError, ServerError
 from authpi_errors._foreign import (
     LONGEST_BODY,
@@ -307,13 +308,30 @@ class Boundary:
             is_inside: Whether this is a part of it, below its outermost middleware.
             is_outermost: Whether there is no other boundary further out.
         """
-        self.is_outermost = is_outermost
-        self._serve = answering_for_mounted(application, self._below, self._responder)
+        self.is_outermost = is_outermost and _NESTED not in vars(application)
+        mounted = list(mounted_in(application))
+        for layer in mounted:
+            if isinstance(layer, Boundary):
+                layer.is_outermost = False
+            if isinstance(layer, Starlette):
+                _note_nested(layer)
+        self._serve = answering_for_mounted(mounted, self._below, self._responder)
         self._application = application
         self._is_inside = is_inside
         self._cors.application = None if is_inside else application
         # It is built into the application's middleware, once.
         self._has_catch_all = has_handler_for_everything(application)
+
+
+# Where an application has that it is mounted in one with a boundary.
+_NESTED: Final = "authpi_errors.nested"
+
+
+def _note_nested(application: Starlette) -> None:
+    """Have it known to an application's boundaries that there is one further out."""
+    vars(application)[_NESTED] = True
+    for boundary in _boundaries(application):
+        boundary.is_outermost = False
 
 
 def without_default_errors(stack: ASGIApp) -> ASGIApp:

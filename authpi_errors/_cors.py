@@ -42,12 +42,9 @@ def layers(app: object) -> Iterator[object]:
         app = getattr(app, "app", None)
 
 
-def mounted_in(app: Starlette) -> list[Starlette]:
-    """Find the applications that are mounted in one, at any depth."""
-    return [layer for layer in _mounted(app, set()) if isinstance(layer, Starlette)]
-
-
-def _mounted(app: object, seen: set[int]) -> Iterator[object]:
+def mounted_in(app: object, seen: set[int] | None = None) -> Iterator[object]:
+    """Walk through what is mounted in an application, at any depth: middleware and applications."""
+    seen = set() if seen is None else seen
     for route in getattr(app, "routes", None) or ():
         # A router that FastAPI includes stays one, and can get routes later.
         router: object = getattr(route, "original_router", None)
@@ -55,7 +52,7 @@ def _mounted(app: object, seen: set[int]) -> Iterator[object]:
             if id(layer) not in seen:
                 seen.add(id(layer))
                 yield layer
-                yield from _mounted(layer, seen)
+                yield from mounted_in(layer, seen)
 
 
 def cors_of(app: object) -> list[CORSMiddleware]:

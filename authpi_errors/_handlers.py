@@ -16,7 +16,7 @@ from starlette.routing import Mount, Router
 from starlette.types import ASGIApp, ExceptionHandler, Message, Receive, Scope, Send
 
 from authpi_errors._configuration import is_async
-from authpi_errors._cors import cors_of_routes, layers, mounted_in, through
+from authpi_errors._cors import cors_of_routes, layers, through
 from authpi_errors._exceptions import AuthPIError
 from authpi_errors._messages import answer
 from authpi_errors._responding import Answered, Responder
@@ -165,36 +165,41 @@ def add_handlers(
             target.add_exception_handler(key, handler)
 
 
-def answering_for_mounted(application: Starlette, below: ASGIApp, responder: Responder) -> ASGIApp:
-    """Answer what FastAPI applications that are mounted in another find wrong with requests.
+def answering_for_mounted(
+    mounted: Iterable[object],
+    below: ASGIApp,
+    responder: Responder,
+) -> ASGIApp:
+    """Answer what mounted FastAPI applications find wrong with requests.
 
     What FastAPI answers by itself holds what the client has sent. Once it is long, or compressed by
     middleware of the mounted application, it can't be rewritten any more.
 
     Args:
-        application: The application around them.
-        below: What serves a connection to it.
-        responder: Answers for it. With a `rewrite` of the user's, nothing is done here: that is to
-            be asked about each answer.
+        mounted: The middleware and the applications that are mounted.
+        below: What serves a connection to the application around them.
+        responder: Answers for that. With a `rewrite` of the user's, nothing is done here: that
+            is to be asked about each answer.
 
     Returns:
         What serves a connection now.
     """
     defaults = [
-        (mounted, key, handler)
-        for mounted in mounted_in(application)
-        for key, handler in mounted.exception_handlers.items()
+        (app, key, handler)
+        for app in mounted
+        if isinstance(app, Starlette)
+        for key, handler in app.exception_handlers.items()
         if _is_invalid_request(key)
         and _is_default(handler)
         and not issubclass(key, responder.options.ignore)
     ]
     if not defaults or responder.options.rewrite is not None:
         return below
-    for mounted, key, default in defaults:
+    for app, key, default in defaults:
         if not _is_ours(default):
             handler = cast("ExceptionHandler", _asking(default))
-            mounted.add_exception_handler(key, handler)
-            for layer in layers(mounted.middleware_stack):
+            app.add_exception_handler(key, handler)
+            for layer in layers(app.middleware_stack):
                 if isinstance(layer, ExceptionMiddleware):
                     layer.add_exception_handler(key, handler)
     answer = make_handler(responder, _STARLETTE.http_exception)

@@ -191,4 +191,5 @@ class _Described:
 def describe_mounted(app: Starlette, registry: ErrorRegistry) -> None:
     """Do as `describe` does for all of Starlette's and FastAPI's that are mounted in one."""
     for mounted in mounted_in(app):
-        describe(mounted, registry=registry)
+        if isinstance(mounted, Starlette):
+            describe(mounted, registry=registry)

@@ -63,6 +63,28 @@ def with_cors(app: ASGIApp) -> Starlette:
     return Starlette(routes=[Mount("/", app)], middleware=[Middleware(CORSMiddleware)])
 
 
+class Expecting:
+    """Middleware that takes it for a bug when nothing is sent, as `BaseHTTPMiddleware` does."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        is_anything_sent = scope["type"] != "http"
+
+        async def watch(message: Message) -> None:
+            nonlocal is_anything_sent
+            is_anything_sent = True
+            await send(message)
+
+        await self.app(scope, receive, watch)
+        assert is_anything_sent
+
+
+def behind(app: ASGIApp) -> Starlette:
+    return Starlette(routes=[Mount("/", app)], middleware=[Middleware(Expecting)])
+
+
 def fastapi(app: ASGIApp) -> FastAPI:
     return FastAPI(routes=[Mount("/", app)])
 
@@ -93,6 +115,18 @@ NESTINGS: Final[dict[str, Nesting]] = {
     ),
     "installed on both sides of a mount": lambda watch, app: watch.install(
         starlette(watch.install(starlette(app)))
+    ),
+    "installed on both sides of a mount behind middleware": lambda watch, app: watch.install(
+        behind(watch.install(starlette(app)))
+    ),
+    "installed on one side of a mount behind middleware, and wrapped on the other": (
+        lambda watch, app: watch.install(behind(watch.wrap(app)))
+    ),
+    "installed around one that is mounted behind middleware, to which it is added": (
+        lambda watch, app: watch.install(behind(watch.add(starlette(app))))
+    ),
+    "wrapped around one that is mounted behind middleware": lambda watch, app: watch.wrap(
+        behind(watch.install(starlette(app)))
     ),
     "installed, added and wrapped": lambda watch, app: watch.wrap(
         watch.add(watch.install(starlette(app)))
