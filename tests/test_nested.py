@@ -85,6 +85,12 @@ def behind(app: ASGIApp) -> Starlette:
     return Starlette(routes=[Mount("/", app)], middleware=[Middleware(Expecting)])
 
 
+def built(app: Starlette) -> Starlette:
+    """An application whose middleware is built, as by its first request."""
+    app.middleware_stack = app.build_middleware_stack()
+    return app
+
+
 def fastapi(app: ASGIApp) -> FastAPI:
     return FastAPI(routes=[Mount("/", app)])
 
@@ -127,6 +133,12 @@ NESTINGS: Final[dict[str, Nesting]] = {
     ),
     "wrapped around one that is mounted behind middleware": lambda watch, app: watch.wrap(
         behind(watch.install(starlette(app)))
+    ),
+    "wrapped on both sides of a mount behind middleware": lambda watch, app: watch.wrap(
+        behind(watch.wrap(app))
+    ),
+    "installed on both sides of a mount behind middleware, and built before": lambda watch, app: (
+        watch.install(behind(built(watch.install(starlette(app)))))
     ),
     "installed, added and wrapped": lambda watch, app: watch.wrap(
         watch.add(watch.install(starlette(app)))
