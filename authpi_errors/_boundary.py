@@ -38,7 +38,7 @@ from authpi_errors._raised import cause_of_crash, is_departure, is_to_be_answere
 from authpi_errors._reporting import logger
 from authpi_errors._responding import Answered, Responder
 from authpi_errors._sending import Sending, WebSocketSending, drop
-from authpi_errors._settled import has_departed, is_settled, note_departure, settle
+from authpi_errors._settled import SETTLED, has_departed, is_settled, note_departure, settle
 from authpi_errors._template import Messages
 
 __all__ = ["Boundary"]
@@ -71,6 +71,7 @@ class Boundary:
         if scope["type"] != "http":
             await self._call_other(scope, receive, send)
             return
+        scope.setdefault(SETTLED, [])
         connection = scope, receive, send, self
         # Sends what comes after the start of the response. Each name that is shared with `watch`
         # costs every request something: two are enough.
@@ -135,6 +136,7 @@ class Boundary:
         if scope["type"] != "websocket":
             await self._below(scope, receive, send)
             return
+        scope.setdefault(SETTLED, [])
         sending = WebSocketSending(scope, receive, send, self)
         try:
             await self._serve(scope, sending.receive_and_note, sending)

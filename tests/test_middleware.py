@@ -1589,22 +1589,22 @@ async def test_a_client_waits_whose_request_found_somebody_else_gone(
 
 
 @pytest.mark.parametrize(
-    ("scope", "gone"),
+    ("kind", "gone"),
     [
-        (scope_of(), ClientDisconnect()),
-        (scope_of("websocket"), WebSocketDisconnect(1001)),
-        (scope_of("websocket"), ClientDisconnect()),
+        ("http", ClientDisconnect()),
+        ("websocket", WebSocketDisconnect(1001)),
+        ("websocket", ClientDisconnect()),
     ],
 )
 async def test_a_client_that_has_gone_is_one_in_a_group_too(
-    scope: Scope, gone: Exception, story: Story
+    kind: str, gone: Exception, story: Story
 ) -> None:
     group = ExceptionGroup("tasks", [ExceptionGroup("readers", [gone]), gone])
     app = ErrorMiddleware(raising(group), on_error=story.tell_later)
-    assert await outcome(app, {**scope}) == ([], None)
+    assert await outcome(app, scope_of(kind)) == ([], None)
     assert story.records == []
     mixed = ErrorMiddleware(raising(ExceptionGroup("tasks", [gone, ValueError()])))
-    messages, failure = await outcome(mixed, scope)
+    messages, failure = await outcome(mixed, scope_of(kind))
     assert len(messages) > 0
     assert isinstance(failure, ExceptionGroup)
 

@@ -14,9 +14,12 @@ import pytest
 from fastapi import FastAPI
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
+from starlette.middleware.base import BaseHTTPMiddleware, RequestResponseEndpoint
 from starlette.middleware.cors import CORSMiddleware
-from starlette.requests import ClientDisconnect
-from starlette.routing import Mount
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import PlainTextResponse, Response
+from starlette.routing import Mount, Route
+from starlette.testclient import TestClient
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from starlette.websockets import WebSocketDisconnect
 
@@ -61,6 +64,20 @@ def starlette(app: ASGIApp) -> Starlette:
 
 def with_cors(app: ASGIApp) -> Starlette:
     return Starlette(routes=[Mount("/", app)], middleware=[Middleware(CORSMiddleware)])
+
+
+class Copying:
+    """Middleware that passes on a scope of its own, as one that takes a prefix off the path may."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self.app({**scope}, receive, send)
+
+
+def copying(app: ASGIApp) -> Starlette:
+    return Starlette(routes=[Mount("/", app)], middleware=[Middleware(Copying)])
 
 
 class Expecting:
@@ -139,6 +156,16 @@ NESTINGS: Final[dict[str, Nesting]] = {
     ),
     "installed on both sides of a mount behind middleware, and built before": lambda watch, app: (
         watch.install(behind(built(watch.install(starlette(app)))))
+    ),
+    "wrapped twice around middleware that copies": lambda watch, app: watch.wrap(
+        Copying(watch.wrap(app))
+    ),
+    "installed around middleware that copies": lambda watch, app: watch.install(copying(app)),
+    "installed and wrapped around middleware that copies": lambda watch, app: watch.wrap(
+        Copying(watch.install(copying(app)))
+    ),
+    "installed on both sides of a mount behind middleware that copies": (
+        lambda watch, app: watch.install(copying(watch.install(starlette(app))))
     ),
     "installed, added and wrapped": lambda watch, app: watch.wrap(
         watch.add(watch.install(starlette(app)))
@@ -273,3 +300,31 @@ def test_client_that_goes_while_the_body_is_read_is_nobodys_error(
 
     asyncio.run(serve())
     assert (server.sent, messages(caplog)) == ([], [])
+
+
+class TeapotError(Exception):
+    """Something that the user's own handler answers."""
+
+
+async def answer_for_itself(request: Request, exc: Exception) -> Response:
+    return PlainTextResponse("short and stout", 418)
+
+
+@pytest.mark.parametrize("middleware", [[], [Middleware(Copying)]], ids=["none", "copies"])
+def test_answer_of_the_users_own_handler_stays(middleware: list[Middleware]) -> None:
+    async def brew(request: Request) -> Response:
+        raise TeapotError
+
+    app = Starlette(
+        routes=[Route("/", brew)],
+        exception_handlers={TeapotError: answer_for_itself},
+        # That runs the rest in a task of its own, where the exception can't be seen from outside.
+        middleware=[*middleware, Middleware(BaseHTTPMiddleware, dispatch=pass_on)],
+    )
+    install(app)
+    response = TestClient(app).get("/")
+    assert (response.status_code, response.text) == (418, "short and stout")
+
+
+async def pass_on(request: Request, call_next: RequestResponseEndpoint) -> Response:
+    return await call_next(request)
