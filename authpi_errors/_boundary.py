@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Awaitable
 from contextlib import suppress
-from typing import Final
 
 from starlette.applications import Starlette
 from starlette.datastructures import Headers
@@ -38,7 +37,14 @@ from authpi_errors._raised import cause_of_crash, is_departure, is_to_be_answere
 from authpi_errors._reporting import logger
 from authpi_errors._responding import Answered, Responder
 from authpi_errors._sending import Sending, WebSocketSending, drop
-from authpi_errors._settled import SETTLED, has_departed, is_settled, note_departure, settle
+from authpi_errors._settled import (
+    SETTLED,
+    has_departed,
+    is_outermost,
+    is_settled,
+    note_departure,
+    settle,
+)
 from authpi_errors._template import Messages
 
 __all__ = ["Boundary"]
@@ -64,14 +70,14 @@ class Boundary:
         self._is_inside = False
         self._cors = Cors(app)
         self._has_catch_all = False
-        self.is_outermost = True
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection. Scopes without a client, such as `lifespan`, pass through."""
         if scope["type"] != "http":
             await self._call_other(scope, receive, send)
             return
-        scope.setdefault(SETTLED, [])
+        if SETTLED not in scope:
+            scope[SETTLED] = [self]
         connection = scope, receive, send, self
         # Sends what comes after the start of the response. Each name that is shared with `watch`
         # costs every request something: two are enough.
@@ -107,9 +113,9 @@ class Boundary:
                 is_over = start["status"] < 500 or not self._options.reraise
             if not is_over:
                 raise
-        else:
-            if forward is not send:
-                await self._complete(_sending(connection, forward))
+            return
+        if forward is not send:
+            await self._complete(_sending(connection, forward))
 
     async def _serve_first(self, scope: Scope, receive: Receive, send: Send) -> None:
         self._prepare(scope)
@@ -136,7 +142,7 @@ class Boundary:
         if scope["type"] != "websocket":
             await self._below(scope, receive, send)
             return
-        scope.setdefault(SETTLED, [])
+        scope.setdefault(SETTLED, [self])
         sending = WebSocketSending(scope, receive, send, self)
         try:
             await self._serve(scope, sending.receive_and_note, sending)
@@ -164,7 +170,7 @@ class Boundary:
             sending.replace()
             note_departure(sending.scope)
             # Middleware further out counts on the exception.
-            return self.is_outermost
+            return self._is_outermost(sending.scope)
         held = sending.held
         is_answered = bool(held) and has_handler_for_everything(sending.scope.get("app"))
         if is_answered or not is_to_be_answered(exc):
@@ -185,6 +191,10 @@ class Boundary:
         )
         await self._send(answered, sending)
         return is_over
+
+    def _is_outermost(self, scope: Scope) -> bool:
+        """Say whether there is no other boundary further out, around this connection."""
+        return is_outermost(scope, self)
 
     def _is_left_alone(self, exc: BaseException, scope: Scope) -> bool:
         """Say whether what nobody expected is somebody else's to answer.
@@ -260,28 +270,21 @@ class Boundary:
 
         Only by then are all of the user's own exception handlers known.
         """
-        self._serve = self._below
+        self._serve = self._serve_mounted
         application: object = scope.get("app")
         target: ExceptionMiddleware | None = None
         is_inside = True
-        around = _boundaries(application)
-        if around and around[0] is not self:
-            self.is_outermost = False
         for layer in layers(self._below):
-            if isinstance(layer, Boundary):
-                layer.is_outermost = False
             if isinstance(layer, Starlette):
                 application, is_inside = layer, False
                 target = _exception_middleware(layer)
-                for boundary in _boundaries(layer):
-                    boundary.is_outermost = False
                 break
             if isinstance(layer, ExceptionMiddleware):
                 target = layer
                 break
         if isinstance(application, Starlette) and (target is not None or not is_inside):
             self._replace_default_errors(application)
-            self.adopt(application, is_inside=is_inside, is_outermost=self.is_outermost)
+            self.adopt(application, is_inside=is_inside)
             add_handlers(application, target or application, self._responder)
             if target is not None:
                 settle_handlers(application, target)
@@ -302,38 +305,29 @@ class Boundary:
         if next(others, None) is self:
             application.middleware_stack = stack
 
-    def adopt(self, application: Starlette, *, is_inside: bool, is_outermost: bool = True) -> None:
+    def adopt(self, application: Starlette, *, is_inside: bool) -> None:
         """Say which application this is a part of, or around.
 
         Args:
             application: The application.
             is_inside: Whether this is a part of it, below its outermost middleware.
-            is_outermost: Whether there is no other boundary further out.
         """
-        self.is_outermost = is_outermost and _NESTED not in vars(application)
-        mounted = list(mounted_in(application))
-        for layer in mounted:
-            if isinstance(layer, Boundary):
-                layer.is_outermost = False
-            if isinstance(layer, Starlette):
-                _note_nested(layer)
-        self._serve = answering_for_mounted(mounted, self._below, self._responder)
+        self._serve = self._serve_mounted
         self._application = application
         self._is_inside = is_inside
         self._cors.application = None if is_inside else application
         # It is built into the application's middleware, once.
         self._has_catch_all = has_handler_for_everything(application)
 
+    async def _serve_mounted(self, scope: Scope, receive: Receive, send: Send) -> None:
+        # Not before the first connection: while an application starts, others can be mounted in it.
+        self._serve = answering_for_mounted(self._mounted(), self._below, self._responder)
+        await self._serve(scope, receive, send)
 
-# Where an application has that it is mounted in one with a boundary.
-_NESTED: Final = "authpi_errors.nested"
-
-
-def _note_nested(application: Starlette) -> None:
-    """Have it known to an application's boundaries that there is one further out."""
-    vars(application)[_NESTED] = True
-    for boundary in _boundaries(application):
-        boundary.is_outermost = False
+    def _mounted(self) -> list[object]:
+        """Find what is mounted below, middleware and applications."""
+        around = [self._application, *layers(self._below)]
+        return [each for layer in around for each in mounted_in(layer)]
 
 
 def without_default_errors(stack: ASGIApp) -> ASGIApp:
@@ -364,12 +358,6 @@ def _sending(connection: tuple[Scope, Receive, Send, Boundary], forward: Send | 
     if isinstance(forward, Sending):
         return forward
     return Sending(*connection, started=forward is not None)
-
-
-def _boundaries(application: object) -> list[Boundary]:
-    """Find the boundaries in an application's middleware, outermost first."""
-    stack = application.middleware_stack if isinstance(application, Starlette) else None
-    return [layer for layer in layers(stack) if isinstance(layer, Boundary)]
 
 
 def _exception_middleware(application: Starlette) -> ExceptionMiddleware | None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
-from typing import Final
+from typing import Any, Final
 
 from starlette.applications import Starlette
 from starlette.datastructures import Headers
@@ -45,7 +45,7 @@ def layers(app: object) -> Iterator[object]:
 def mounted_in(app: object, seen: set[int] | None = None) -> Iterator[object]:
     """Walk through what is mounted in an application, at any depth: middleware and applications."""
     seen = set() if seen is None else seen
-    for route in getattr(app, "routes", None) or ():
+    for route in _routes_in(app):
         # A router that FastAPI includes stays one, and can get routes later.
         router: object = getattr(route, "original_router", None)
         for layer in layers(route.app if isinstance(route, Mount | Host) else router):
@@ -53,6 +53,14 @@ def mounted_in(app: object, seen: set[int] | None = None) -> Iterator[object]:
                 seen.add(id(layer))
                 yield layer
                 yield from mounted_in(layer, seen)
+
+
+def _routes_in(app: object) -> list[Any]:
+    # What is mounted can be anybody's, whose `routes` is something else.
+    with suppress(Exception):
+        routes: Any = getattr(app, "routes", ())
+        return list(routes)
+    return []
 
 
 def cors_of(app: object) -> list[CORSMiddleware]:

@@ -163,6 +163,11 @@ def add_handlers(
         # One for Exception would run in Starlette's outermost middleware, outside all others.
         if key is not Exception and (key not in present or _is_default(present[key])):
             target.add_exception_handler(key, handler)
+    vars(target)[_HANDLED] = True
+
+
+# Where an ExceptionMiddleware has that a boundary has put its handlers into it.
+_HANDLED: Final = "authpi_errors.handled"
 
 
 def answering_for_mounted(
@@ -170,7 +175,7 @@ def answering_for_mounted(
     below: ASGIApp,
     responder: Responder,
 ) -> ASGIApp:
-    """Answer what mounted FastAPI applications find wrong with requests.
+    """Answer what mounted FastAPI applications find wrong with HTTP requests.
 
     What FastAPI answers by itself holds what the client has sent. Once it is long, or compressed by
     middleware of the mounted application, it can't be rewritten any more.
@@ -178,8 +183,7 @@ def answering_for_mounted(
     Args:
         mounted: The middleware and the applications that are mounted.
         below: What serves a connection to the application around them.
-        responder: Answers for that. With a `rewrite` of the user's, nothing is done here: that
-            is to be asked about each answer.
+        responder: Answers for that.
 
     Returns:
         What serves a connection now.
@@ -190,19 +194,19 @@ def answering_for_mounted(
         if isinstance(app, Starlette)
         for key, handler in app.exception_handlers.items()
         if _is_invalid_request(key)
+        and not key.__name__.startswith("WebSocket")
         and _is_default(handler)
-        and not issubclass(key, responder.options.ignore)
     ]
-    if not defaults or responder.options.rewrite is not None:
+    if not defaults:
         return below
     for app, key, default in defaults:
         if not _is_ours(default):
             handler = cast("ExceptionHandler", _asking(default))
             app.add_exception_handler(key, handler)
             for layer in layers(app.middleware_stack):
-                if isinstance(layer, ExceptionMiddleware):
+                if isinstance(layer, ExceptionMiddleware) and _HANDLED not in vars(layer):
                     layer.add_exception_handler(key, handler)
-    answer = make_handler(responder, _STARLETTE.http_exception)
+    answer = _answering(responder)
 
     def serve(scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         scope[_ANSWERING] = answer
@@ -215,16 +219,31 @@ def answering_for_mounted(
 _ANSWERING: Final = "authpi_errors.answering"
 
 
+def _answering(responder: Responder) -> Callable[..., Awaitable[ASGIApp]]:
+    """Make what answers in the place of a default handler, which it gets as its last argument."""
+    ours, options = make_handler(responder, _STARLETTE.http_exception), responder.options
+
+    async def answer(
+        connection: HTTPConnection, exc: Exception, default: Callable[[Any, Any], Any]
+    ) -> ASGIApp:
+        # A `rewrite` of the user's is to be asked about each answer, and what is ignored is left.
+        is_left = options.rewrite is not None or isinstance(exc, options.ignore)
+        return cast("ASGIApp", await (default if is_left else ours)(connection, exc))
+
+    return answer
+
+
 def _asking(default: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
-    """Make a handler that leaves the answer to a boundary further out, if there is one.
+    """Make a handler that leaves the answer to the nearest boundary further out, if there is one.
 
     It counts as the default: one that is further in takes its place.
     """
 
     @wraps(default)
     async def handle(connection: HTTPConnection, exc: Exception) -> ASGIApp:
-        answer = connection.scope.get(_ANSWERING, default)
-        return cast("ASGIApp", await answer(connection, exc))
+        answer = connection.scope.get(_ANSWERING)
+        answered = default(connection, exc) if answer is None else answer(connection, exc, default)
+        return cast("ASGIApp", await answered)
 
     return handle
 

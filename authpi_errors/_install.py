@@ -17,7 +17,7 @@ from authpi_errors._options import Options
 from authpi_errors._registry import ErrorRegistry
 from authpi_errors._reporting import Hook, logger
 from authpi_errors._responding import Responder
-from authpi_errors.openapi import describe, describe_mounted
+from authpi_errors.openapi import describe, describe_all
 
 __all__ = ["install"]
 
@@ -109,7 +109,6 @@ class _Installed:
     def build(self) -> ASGIApp:
         """Build the middleware as the application does, with ours innermost and outermost."""
         self._silent = True
-        describe_mounted(self._app, self.responder.registry)
         try:
             stack = without_default_errors(self._build_inner())
         except Exception:
@@ -147,10 +146,28 @@ class _Innermost(Boundary):
 
     def __init__(self, app: ASGIApp, responder: Responder, application: Starlette) -> None:
         super().__init__(app, responder)
-        self.adopt(application, is_inside=True, is_outermost=False)
+        self.adopt(application, is_inside=True)
+
+    def _is_outermost(self, scope: Scope) -> bool:
+        # Not even below middleware that passes on a scope without what was noted in it.
+        del scope
+        return False
 
 
-class _Outermost(Boundary, ServerErrorMiddleware):
+class _Around(Boundary):
+    """Stands outside all of an application's middleware."""
+
+    def __init__(self, app: ASGIApp, responder: Responder, application: Starlette) -> None:
+        super().__init__(app, responder)
+        self.adopt(application, is_inside=False)
+
+    def _mounted(self) -> list[object]:
+        mounted = super()._mounted()
+        describe_all(mounted, self.registry)
+        return mounted
+
+
+class _Outermost(_Around, ServerErrorMiddleware):
     """Stands where others look for Starlette's outermost middleware, and does its work.
 
     Instrumentation that finds something else there gives up, and what it finds it may throw away
@@ -159,9 +176,7 @@ class _Outermost(Boundary, ServerErrorMiddleware):
     """
 
     def __init__(self, app: ASGIApp, responder: Responder, application: Starlette) -> None:
-        spare = Boundary(app, responder)
-        spare.adopt(application, is_inside=False)
+        spare = _Around(app, responder, application)
         ServerErrorMiddleware.__init__(self, spare)
-        Boundary.__init__(self, app, responder)
-        self.adopt(application, is_inside=False)
+        _Around.__init__(self, app, responder, application)
         self.app = spare

@@ -14,8 +14,9 @@ from authpi_errors._foreign import ForeignResponse
 from authpi_errors._handlers import has_handler_for_everything, is_answered_by_user
 from authpi_errors._messages import can_deny, send_all
 from authpi_errors._settled import (
+    forget,
     has_departed,
-    is_anything_settled,
+    is_settled,
     note_departure,
     settle,
 )
@@ -193,6 +194,7 @@ class WebSocketSending(Sending):
     async def receive_and_note(self) -> Message:
         """Receive for the application, and note when the client has gone."""
         message = await self.receive()
+        forget(self.scope)
         if message["type"] == "websocket.disconnect":
             note_departure(self.scope)
         return message
@@ -204,15 +206,11 @@ class WebSocketSending(Sending):
 
     def __call__(self, message: Message) -> Awaitable[None]:
         """Pass a message on, hold it back, or answer in the place of it."""
-        kind: str = message["type"]
-        if self.accepted and kind == "websocket.http.response.start" and not self.started:
-            # A mounted FastAPI answers an exception in this way whatever has been sent.
-            return self._judge.substitute(message["status"], None, self)
         if self.started or self.accepted:
-            self.started = self.started or kind == "websocket.close"
-            return drop(message) if self._replaced else self.forward(message)
+            return self._send_more(message)
         if self.held:
             return self._hold_more(message)
+        kind: str = message["type"]
         if kind == "websocket.accept":
             self.accepted = True
         elif kind == "websocket.close":
@@ -223,8 +221,20 @@ class WebSocketSending(Sending):
             self.started = True
         return self.forward(message)
 
+    def _send_more(self, message: Message) -> Awaitable[None]:
+        kind: str = message["type"]
+        if not self.started:
+            # A mounted FastAPI answers exceptions in these ways, whatever has been sent. Servers
+            # fail on both.
+            if kind == "websocket.http.response.start":
+                return self._judge.substitute(message["status"], None, self)
+            if is_list(message.get("reason")):
+                return self._close(message)
+        self.started = self.started or kind == "websocket.close"
+        return drop(message) if self._replaced else self.forward(message)
+
     async def _close(self, message: Message) -> None:
-        if is_anything_settled(self.scope) or is_answered_by_user(self.scope):
+        if is_settled(self.scope, message) or is_answered_by_user(self.scope):
             self.started = True
             await self.forward(message)
             return

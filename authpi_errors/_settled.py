@@ -1,7 +1,7 @@
 """What handlers and boundaries tell those further out: which error responses are decided about.
 
-Kept in the scope of the connection, in a list that the outermost boundary puts there: a copy of the
-scope, which middleware may pass on, has the same list.
+Kept in the scope of the connection, in a list that the outermost boundary puts there and that
+begins with it: a copy of the scope, which middleware may pass on, has the same list.
 """
 
 from __future__ import annotations
@@ -15,8 +15,9 @@ from starlette.websockets import WebSocketDisconnect
 __all__ = [
     "GONE",
     "SETTLED",
+    "forget",
     "has_departed",
-    "is_anything_settled",
+    "is_outermost",
     "is_settled",
     "note_departure",
     "settle",
@@ -35,33 +36,33 @@ _DEPARTURE: Final[Message] = {"type": "http.disconnect"}
 _MARKS: Final = frozenset((b"content-type", b"content-length"))
 
 
+def is_outermost(scope: Scope, boundary: object) -> bool:
+    """Say whether a boundary is the outermost around a connection."""
+    return scope.get(SETTLED, (boundary,))[0] is boundary
+
+
 def settle(scope: Scope, start: Message) -> None:
     """Note that the response with this start is to stay as it is."""
-    settled: list[Message] | None = scope.get(SETTLED)
-    if settled is None:
-        scope[SETTLED] = [start]
-    else:
-        settled.append(start)
+    try:
+        scope[SETTLED].append(start)
+    except KeyError:
+        scope[SETTLED] = [None, start]
 
 
 def is_settled(scope: Scope, start: Message) -> bool:
     """Say whether the response with this start has been decided about further in."""
-    settled: list[Message] | None = scope.get(SETTLED)
-    if not settled:
+    settled: list[Any] | None = scope.get(SETTLED)
+    if settled is None:
         return False
     if settled[-1] is start:
         return True
+    responses: list[Message] = settled[1:]
     headers = start.get("headers", _NOTHING)
-    for known in settled:
+    for known in responses:
         # Most often nothing in between has touched it.
         if headers is known.get("headers"):
             return True
-    return any(_mark(start) == _mark(known) for known in settled)
-
-
-def is_anything_settled(scope: Scope) -> bool:
-    """Say whether a WebSocket has its answer from further in: it gets only one."""
-    return any(start is not _DEPARTURE for start in scope.get(SETTLED, ()))
+    return any(_mark(start) == _mark(known) for known in responses)
 
 
 def note_departure(scope: Scope) -> None:
@@ -69,10 +70,18 @@ def note_departure(scope: Scope) -> None:
     settle(scope, _DEPARTURE)
 
 
+def forget(scope: Scope) -> None:
+    """Forget all but the last responses: a WebSocket can stay open for days, and serve others."""
+    del scope.get(SETTLED, [])[1:-_MOST]
+
+
 def has_departed(scope: Scope) -> bool:
     """Say whether further in the client was found to have gone."""
     return _DEPARTURE in scope.get(SETTLED, ())
 
+
+# A request has one, or a few.
+_MOST: Final = 16
 
 _NOTHING: Final[list[Message]] = []
 

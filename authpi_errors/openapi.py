@@ -32,7 +32,6 @@ from starlette.applications import Starlette
 
 from authpi_errors._amending import amended
 from authpi_errors._components import Components, Object
-from authpi_errors._cors import mounted_in
 from authpi_errors._exceptions import AuthPIError
 from authpi_errors._registry import ErrorRegistry, registry_of
 from authpi_errors.codes import ErrorCode
@@ -43,7 +42,7 @@ __all__ = [
     "components",
     "declared_codes",
     "describe",
-    "describe_mounted",
+    "describe_all",
     "responses",
 ]
 
@@ -188,8 +187,8 @@ class _Described:
         return self._amended
 
 
-def describe_mounted(app: Starlette, registry: ErrorRegistry) -> None:
-    """Do as `describe` does for all of Starlette's and FastAPI's that are mounted in one."""
-    for mounted in mounted_in(app):
-        if isinstance(mounted, Starlette):
-            describe(mounted, registry=registry)
+def describe_all(apps: Iterable[object], registry: ErrorRegistry) -> None:
+    """Do as `describe` does for each of Starlette's and FastAPI's applications among these."""
+    for app in apps:
+        if isinstance(app, Starlette):
+            describe(app, registry=registry)

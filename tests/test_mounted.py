@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import gc
 import weakref
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+from unittest.mock import ANY
 
 import pytest
-from fastapi import FastAPI
-from fastapi.exceptions import RequestValidationError
+from fastapi import Depends, FastAPI
+from fastapi.exceptions import RequestValidationError, WebSocketRequestValidationError
 from pydantic import BaseModel
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
@@ -17,11 +20,20 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.middleware.gzip import GZipMiddleware
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
-from starlette.routing import Mount
-from starlette.testclient import TestClient
-from starlette.types import ASGIApp
+from starlette.routing import Mount, Router
+from starlette.testclient import TestClient, WebSocketDenialResponse
+from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.websockets import WebSocket
 
-from authpi_errors import ErrorMiddleware, ErrorRecord, ErrorRegistry, NotFoundError, install
+from authpi_errors import (
+    ErrorMiddleware,
+    ErrorRecord,
+    ErrorRegistry,
+    ForeignResponse,
+    NotFoundError,
+    install,
+)
+from authpi_errors._reporting import Hook
 
 SECRET = "hunter2"
 ORIGIN = "https://app.example"
@@ -215,6 +227,182 @@ def test_mounted_application_answers_what_the_one_around_ignores(ignored: type) 
     install(app, ignore=(ignored,))
     status, _, text = post(app, 1_000)
     assert (status, '"detail"' in text) == (422, True)
+
+
+def leave(response: ForeignResponse) -> bool:
+    return False
+
+
+def telling(name: str, told: list[str]) -> Hook:
+    async def tell(record: ErrorRecord) -> None:
+        told.append(f"{name}: {record.code}")
+
+    return tell
+
+
+def test_application_that_is_mounted_while_the_one_around_starts_is_covered() -> None:
+    @asynccontextmanager
+    async def start(app: Starlette) -> AsyncGenerator[None]:
+        app.mount("/v1", documents())
+        yield
+
+    app = Starlette(lifespan=start)
+    install(app)
+    with TestClient(app) as client:
+        described = client.get("/v1/openapi.json").json()
+        assert post(app, 100_000)[0] == 400
+    assert "422" not in described["paths"]["/documents"]["post"]["responses"]
+
+
+def router_that_is_wrapped(mounted: ASGIApp, on_error: Hook) -> ASGIApp:
+    return ErrorMiddleware(Router(routes=[Mount("/v1", mounted)]), on_error=on_error)
+
+
+def mount_with_middleware(mounted: ASGIApp, on_error: Hook) -> ASGIApp:
+    middleware = [Middleware(ErrorMiddleware, on_error=on_error)]
+    return Router(
+        routes=[Mount("/", routes=[Mount("/v1", mounted)], middleware=middleware)],
+    )
+
+
+@pytest.mark.parametrize("make", [router_that_is_wrapped, mount_with_middleware])
+def test_boundary_without_an_application_around_it_answers_too(
+    make: Callable[[ASGIApp, Hook], ASGIApp],
+) -> None:
+    told: list[str] = []
+    app = make(documents(), telling("near", told))
+    assert post(app, 100_000)[0] == 400
+    around = Starlette(routes=[Mount("/m", app)])
+    install(around, on_error=telling("far", told))
+    assert post(around, 100_000, "/m/v1/documents")[0] == 400
+    assert told == ["near: invalid_request"] * 2
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        pytest.param({"rewrite": leave}, id="rewrite"),
+        pytest.param({"ignore": (RequestValidationError,)}, id="ignore"),
+        pytest.param({"ignore": (Exception,)}, id="ignore-base"),
+    ],
+)
+def test_options_of_the_nearest_application_around_count(options: dict[str, Any]) -> None:
+    told: list[str] = []
+    between = Starlette(routes=[Mount("/v1", documents(GZIP))])
+    install(between, on_error=telling("near", told), **options)
+    app = Starlette(routes=[Mount("/m", between)])
+    install(app, on_error=telling("far", told))
+    alone = post(between, 1_000)
+    assert post(app, 1_000, "/m/v1/documents")[0] == alone[0] == 422
+    assert told == []
+
+
+def test_application_with_middleware_that_has_served_before_answers_for_itself() -> None:
+    told: list[str] = []
+    mounted = documents()
+    mounted.add_middleware(ErrorMiddleware, on_error=telling("near", told))
+    assert post(mounted, 100_000, "/documents")[0] == 400
+    app = Starlette(routes=[Mount("/v1", mounted)])
+    install(app, on_error=telling("far", told))
+    assert post(app, 100_000)[0] == 400
+    assert post(mounted, 100_000, "/documents")[0] == 400
+    assert told == ["near: invalid_request"] * 3
+
+
+class Micro:
+    """An application of another framework, in which routes are something else."""
+
+    def __init__(self, routes: object) -> None:
+        self._routes = routes
+
+    @property
+    def routes(self) -> object:
+        if isinstance(self._routes, Exception):
+            raise self._routes
+        return self._routes
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await PlainTextResponse("small")(scope, receive, send)
+
+
+@AROUND
+@pytest.mark.parametrize("routes", [print, None, 7, ["/"], {"/": print}, RuntimeError()])
+def test_anything_can_be_mounted(around: Callable[[ASGIApp], ASGIApp], routes: object) -> None:
+    client = TestClient(around(Micro(routes)))
+    assert [client.get("/v1/").text for _ in range(2)] == ["small"] * 2
+
+
+class Guard:
+    """Middleware that closes a WebSocket when something is raised below it."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await self.app(scope, receive, send)
+        except Exception:
+            await send({"type": "websocket.close", "code": 1011})
+
+
+async def accepted(socket: WebSocket) -> None:
+    await socket.accept()
+
+
+def rooms(*, accepts: bool) -> FastAPI:
+    """An application with a WebSocket that needs a number, before it is accepted or after."""
+    app = FastAPI(middleware=[Middleware(Guard)])
+
+    @app.websocket("/rooms", dependencies=[Depends(accepted)] if accepts else [])
+    async def enter(socket: WebSocket, number: int) -> None: ...
+
+    return app
+
+
+def around_with_a_handler(mounted: ASGIApp) -> ASGIApp:
+    app = FastAPI()
+    app.mount("/v1", mounted)
+
+    @app.exception_handler(WebSocketRequestValidationError)
+    async def handle(socket: WebSocket, exc: Exception) -> None:
+        raise AssertionError("A handler of an application around never runs.")
+
+    install(app)
+    return app
+
+
+SOCKETS_AROUND = pytest.mark.parametrize(
+    "around", [installed, with_middleware, wrapped, around_with_a_handler]
+)
+
+
+@SOCKETS_AROUND
+def test_what_is_wrong_with_a_handshake_is_answered_below_the_middleware_around_it(
+    around: Callable[[ASGIApp], ASGIApp],
+) -> None:
+    client = TestClient(around(rooms(accepts=False)))
+    with (
+        pytest.raises(WebSocketDenialResponse) as raised,
+        client.websocket_connect(f"/v1/rooms?number={SECRET}"),
+    ):
+        pass
+    assert raised.value.status_code == 400
+    assert raised.value.json()["fields"] == [
+        {"field": "query.number", "code": "int_parsing", "message": ANY}
+    ]
+    assert SECRET not in raised.value.text
+
+
+@SOCKETS_AROUND
+def test_websocket_that_is_accepted_is_closed_with_a_reason_that_can_be_sent(
+    around: Callable[[ASGIApp], ASGIApp],
+) -> None:
+    client = TestClient(around(rooms(accepts=True)))
+    with client.websocket_connect(f"/v1/rooms?number={SECRET}") as socket:
+        message = socket.receive()
+    assert (message["type"], message["code"]) == ("websocket.close", 1008)
+    assert message["reason"].startswith("invalid_request")
+    assert SECRET not in message["reason"]
 
 
 def test_nothing_is_kept_of_applications_around() -> None:

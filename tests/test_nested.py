@@ -18,12 +18,14 @@ from starlette.middleware.base import BaseHTTPMiddleware, RequestResponseEndpoin
 from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import PlainTextResponse, Response
-from starlette.routing import Mount, Route
-from starlette.testclient import TestClient
+from starlette.routing import Mount, Route, WebSocketRoute
+from starlette.testclient import TestClient, WebSocketDenialResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
-from starlette.websockets import WebSocketDisconnect
+from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from authpi_errors import ErrorMiddleware, ErrorRecord, NotFoundError, install
+from authpi_errors._sending import drop
+from authpi_errors._settled import SETTLED
 from tests.test_asgi_properties import Application, Server, http, served, websocket
 
 
@@ -102,9 +104,26 @@ def behind(app: ASGIApp) -> Starlette:
     return Starlette(routes=[Mount("/", app)], middleware=[Middleware(Expecting)])
 
 
+class Filtering:
+    """Middleware that passes on what it knows of a scope, and nothing else."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        known = {name: value for name, value in scope.items() if "authpi" not in name}
+        await self.app(known, receive, send)
+
+
 def built(app: Starlette) -> Starlette:
     """An application whose middleware is built, as by its first request."""
     app.middleware_stack = app.build_middleware_stack()
+    return app
+
+
+def with_more(app: Starlette, mounted: ASGIApp) -> Starlette:
+    """An application in which something is mounted when it has started."""
+    built(app).mount("/", mounted)
     return app
 
 
@@ -167,6 +186,9 @@ NESTINGS: Final[dict[str, Nesting]] = {
     "installed on both sides of a mount behind middleware that copies": (
         lambda watch, app: watch.install(copying(watch.install(starlette(app))))
     ),
+    "installed behind middleware, and on what is mounted later": lambda watch, app: with_more(
+        watch.install(Starlette(middleware=[Middleware(Expecting)])), watch.install(starlette(app))
+    ),
     "installed, added and wrapped": lambda watch, app: watch.wrap(
         watch.add(watch.install(starlette(app)))
     ),
@@ -216,6 +238,95 @@ def test_client_that_has_gone_is_nobodys_error(
         server = served(app, dict(scope))
         assert (server.sent, server.raised) == ([], None)
     assert (watch.told, messages(caplog)) == ([], [])
+
+
+def departing(mounted: bool = False) -> Starlette:
+    app = Starlette()
+    install(app)
+    if mounted:
+        # Under a prefix, too.
+        app.mount("/api", app)
+    app.mount("/", Application((), ClientDisconnect()))
+    return app
+
+
+@pytest.mark.parametrize("path", ["/", "/api/", "/api/api/"])
+def test_client_that_has_gone_is_nobodys_error_in_an_application_that_is_mounted_in_itself(
+    path: str,
+) -> None:
+    app = departing(mounted=True)
+    for _ in range(2):
+        server = served(app, {**http(), "path": path})
+        assert (server.sent, server.raised) == ([], None)
+
+
+def test_application_that_is_mounted_elsewhere_is_still_one_by_itself() -> None:
+    app = departing()
+    around = starlette(app)
+    install(around)
+    for each in (app, around, app, starlette(app)):
+        server = served(each, http())
+        assert (server.sent, server.raised) == ([], None)
+
+
+def test_client_that_has_gone_is_nobodys_error_behind_middleware_that_filters() -> None:
+    app = starlette(Application((), ClientDisconnect()))
+    app.add_middleware(Filtering)
+    install(app)
+    server = served(app, http())
+    assert (server.sent, server.raised) == ([], None)
+
+
+def test_scope_that_is_used_again_is_a_new_connection() -> None:
+    scope = http()
+    app = ErrorMiddleware(Application((), ClientDisconnect()))
+    for _ in range(2):
+        server = served(app, scope)
+        assert (server.sent, server.raised) == ([], None)
+
+
+def test_websocket_that_serves_requests_keeps_nothing_of_them() -> None:
+    kept: list[int] = []
+
+    async def serve_each(socket: WebSocket) -> None:
+        await socket.accept()
+        async for _ in socket.iter_text():
+            await app({**http(), SETTLED: socket.scope[SETTLED]}, socket.receive, drop)
+            kept.append(len(socket.scope[SETTLED]))
+            await socket.send_text("")
+
+    app = Starlette(routes=[WebSocketRoute("/rpc", serve_each)])
+    install(app)
+    with TestClient(app).websocket_connect("/rpc") as socket:
+        for _ in range(100):
+            socket.send_text("")
+            socket.receive_text()
+    assert kept[2] < kept[-1] < 20
+
+
+class Cascade:
+    """Middleware that has a second application answer, whatever a first one says."""
+
+    def __init__(self, first: ASGIApp, second: ASGIApp) -> None:
+        self.first = first
+        self.second = second
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self.first({**scope}, receive, drop)
+        await self.second({**scope}, receive, send)
+
+
+def test_websocket_that_another_application_has_denied_before_is_denied() -> None:
+    first = Starlette()
+    install(first)
+    app = Starlette(routes=[Mount("/", Cascade(first, Starlette()))])
+    install(app)
+    with (
+        pytest.raises(WebSocketDenialResponse) as raised,
+        TestClient(app).websocket_connect("/rooms"),
+    ):
+        pass
+    assert raised.value.json()["error"] == "not_found"
 
 
 @dataclass
@@ -290,13 +401,13 @@ def test_client_that_goes_while_the_body_is_read_is_nobodys_error(
         assert (await receive())["type"] == "http.disconnect"
         raise ClientDisconnect
 
-    server = Server()
+    server, nested = Server(), nest(Watch(), app)
 
     async def receive() -> Message:
         return {"type": "http.disconnect"}
 
     async def serve() -> None:
-        await nest(Watch(), app)(http(), receive, server.send)
+        await nested(http(), receive, server.send)
 
     asyncio.run(serve())
     assert (server.sent, messages(caplog)) == ([], [])
