@@ -5,13 +5,15 @@ from __future__ import annotations
 import asyncio
 from typing import Final
 
+from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.types import Scope
 
+from authpi_errors._exceptions import AuthPIError
 from authpi_errors._registry import is_group, leaves
 from authpi_errors._settled import GONE
 
-__all__ = ["cause_of_crash", "is_departure", "is_to_be_answered"]
+__all__ = ["cause_of_crash", "cause_of_unread_body", "is_departure", "is_to_be_answered"]
 
 
 def is_departure(exc: BaseException, scope: Scope) -> bool:
@@ -56,4 +58,17 @@ def cause_of_crash(exc: BaseException) -> BaseException:
     return exc
 
 
+def cause_of_unread_body(exc: Exception) -> Exception:
+    """Find why a body could not be read, where somebody has said so.
+
+    FastAPI raises a 400 of its own from whatever that was.
+    """
+    cause = exc.__cause__
+    if not isinstance(exc, HTTPException) or not isinstance(cause, ClientDisconnect | AuthPIError):
+        return exc
+    # A detail of the user's can be anything, and refuse to be compared.
+    return cause if type(exc.detail) is str and exc.detail == _UNREAD else exc
+
+
+_UNREAD: Final = "There was an error parsing the body"
 _TOO_LATE: Final = "Caught handled exception, but response already started"
