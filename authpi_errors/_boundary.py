@@ -90,11 +90,14 @@ class Boundary:
                 scope, _, send, _ = connection
                 if message["type"] != "http.response.start":
                     return send(message)
-                is_final = 200 <= message["status"] < 400 or is_settled(scope, message)
                 forward = (
-                    (send if message["status"] < 500 else _once(send))
-                    if is_final
+                    send
+                    if 200 <= message["status"] < 400
                     else Sending(*connection)
+                    if not is_settled(scope, message)
+                    else send
+                    if message["status"] < 500
+                    else _once(send)
                 )
             return forward(message)
 
