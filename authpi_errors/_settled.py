@@ -19,6 +19,7 @@ from authpi_errors._configuration import is_async
 __all__ = [
     "GONE",
     "SETTLED",
+    "Handler",
     "forget",
     "has_departed",
     "is_outermost",

@@ -176,16 +176,18 @@ def knowing(framework: type[Starlette], *keys: Any, **options: Any) -> Starlette
         pytest.param(StaleError(), 500, "server_error", id="unknown"),
     ],
 )
+@pytest.mark.parametrize("debug", [False, True])
 @FRAMEWORKS
 @WAYS
 def test_what_middleware_raises_is_answered_though_there_is_a_handler_for_it(
-    way: Way, framework: type[Starlette], exc: Exception, status: int, code: str
+    way: Way, framework: type[Starlette], debug: bool, exc: Exception, status: int, code: str
 ) -> None:
     async def refuse(request: Request, call_next: RequestResponseEndpoint) -> Response:
         raise exc
 
     middleware = [Middleware(BaseHTTPMiddleware, dispatch=refuse)]
-    app = knowing(framework, HTTPException, NotFoundError, StaleError, middleware=middleware)
+    known = HTTPException, NotFoundError, StaleError
+    app = knowing(framework, *known, middleware=middleware, debug=debug)
     response = get(way(app))
     assert response[:2] == (status, "application/json")
     assert f'"error":"{code}"' in response[2]
