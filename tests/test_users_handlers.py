@@ -180,7 +180,7 @@ def knowing(framework: type[Starlette], *keys: Any, **options: Any) -> Starlette
 @FRAMEWORKS
 @WAYS
 def test_what_middleware_raises_is_answered_though_there_is_a_handler_for_it(
-    way: Way, framework: type[Starlette], debug: bool, exc: Exception, status: int, code: str
+    *, way: Way, framework: type[Starlette], debug: bool, exc: Exception, status: int, code: str
 ) -> None:
     async def refuse(request: Request, call_next: RequestResponseEndpoint) -> Response:
         raise exc
