@@ -159,6 +159,22 @@ def test_handler_of_an_application_that_has_served_before_keeps_its_answer(way: 
     assert get(way(app)) == ANSWERS[in_a_stream]
 
 
+@pytest.mark.parametrize("make", [in_text, in_detail])
+@pytest.mark.parametrize("key", [StaleError, Exception])
+def test_what_a_handler_answers_stays_in_what_is_mounted_after_the_first_request(
+    key: type[Exception], make: Callable[[Exception], Response]
+) -> None:
+    async def fail(request: Request) -> Response:
+        raise StaleError
+
+    app = Starlette()
+    install(app)
+    assert get(app)[0] == 404
+    handlers: Any = {key: asynchronous(make)}
+    app.mount("/", Starlette(routes=[Route("/", fail)], exception_handlers=handlers))
+    assert get(app) == ANSWERS[make]
+
+
 # What is raised where they don't run is answered.
 
 
