@@ -8,17 +8,15 @@ from __future__ import annotations
 import asyncio
 import base64
 import binascii
-import html
-import json
 import re
 import socket
 import ssl
 from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from dataclasses import dataclass, replace
+from html.entities import codepoint2name
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import Any, Final, cast
-from urllib.parse import quote
 
 import httpx2
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -60,15 +58,15 @@ class Mask:
         Short ones are no secrets, but for those that authenticate: they may be in any text.
         """
         secrets = {
-            form
+            part
             for name, value in headers
             for part in _parts(value)
             if len(part) >= (1 if name.lower() in _ALWAYS_SECRET else _LONG_ENOUGH)
-            for form in _forms(part)
         }
         longest_first = sorted(secrets, key=lambda secret: (-len(secret), secret))
+        forms = "|".join(form for secret in longest_first for form in _forms(secret))
         # Without an alternative it is what never matches.
-        return cls(re.compile(b"|".join(map(_word, longest_first)) or b"(?!)"))
+        return cls(re.compile(forms.encode() or b"(?!)"))
 
     def bytes(self, content: bytes) -> bytes:
         """Give as many bytes as there were: JSON stays JSON."""
@@ -94,17 +92,41 @@ def _parts(value: str) -> Iterator[str]:
         yield from (pair, pair.partition(":")[2])
 
 
-def _forms(secret: str) -> Iterator[bytes]:
-    in_json = json.dumps(secret)[1:-1]
-    in_utf_8 = json.dumps(secret, ensure_ascii=False)[1:-1]
-    escaped = in_json.replace("/", r"\/")
-    forms = (secret, in_json, in_utf_8, escaped, quote(secret), quote(secret, safe=""))
-    yield from (form.encode() for form in (*forms, html.escape(secret)))
+def _forms(secret: str) -> Iterator[str]:
+    """Give a secret's forms as patterns: any of its characters may be escaped, or not.
+
+    No character of a text can be read in two ways: the time is linear.
+    """
+    bound = "" if len(secret) >= _LONG_ENOUGH else r"\w"
+    for escaped in (re.escape, _in_json, _in_url, _in_html):
+        form = "".join(map(escaped, secret))
+        yield f"(?<!{bound}){form}(?!{bound})" if bound else form
 
 
-def _word(secret: bytes) -> bytes:
-    literal = re.escape(secret)
-    return literal if len(secret) >= _LONG_ENOUGH else rb"(?<![\w])" + literal + rb"(?![\w])"
+def _in_json(character: str) -> str:
+    r"""Give a character as JSON has it (RFC 8259, 7), or JSON in JSON: `=`, `\u003d`, `\\u003d`."""
+    units = character.encode("utf-16-be").hex()
+    escaped = "".join(rf"\\{{1,4}}u{units[i : i + 4]}" for i in range(0, len(units), 4))
+    return f"(?:{_PLAIN_IN_JSON.get(character) or re.escape(character)}|(?i:{escaped}))"
+
+
+_PLAIN_IN_JSON: Final = {"\\": r"\\\\", '"': r'\\{1,4}"', "/": r"\\{0,4}/"}
+
+
+def _in_url(character: str) -> str:
+    escaped = "".join(f"%{byte:02x}" for byte in character.encode())
+    plain = "" if character == "%" else f"{re.escape(character)}|"
+    return f"(?:{plain}(?i:{escaped}))"
+
+
+def _in_html(character: str) -> str:
+    number = ord(character)
+    name = _NAMES_IN_HTML.get(number, f"#{number}")
+    plain = "" if character == "&" else f"{re.escape(character)}|"
+    return f"(?:{plain}&(?:#0{{0,6}}{number}|(?i:#x0{{0,6}}{number:x})|{name});)"
+
+
+_NAMES_IN_HTML: Final = {**codepoint2name, ord("'"): "apos"}
 
 
 @dataclass(frozen=True, slots=True)

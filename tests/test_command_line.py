@@ -15,6 +15,7 @@ import ssl
 import subprocess
 import sys
 import threading
+import time
 import tomllib
 from collections.abc import AsyncGenerator, Callable, Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -30,7 +31,7 @@ from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Any
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 import httpx2
 import pytest
@@ -1052,12 +1053,80 @@ def test_credentials_that_a_service_gives_back_are_not_printed(
     assert text not in result.output
 
 
+TOKEN = "tok/good+<secret>=="
+
+
+def escaped(text: str, characters: str, form: str = r"\u{:04x}") -> str:
+    """Escape some characters of a text, each in a form."""
+    return "".join(form.format(ord(each)) if each in characters else each for each in text)
+
+
+ESCAPED: dict[str, str] = {
+    "Gson": escaped(TOKEN, "=<>"),
+    ".NET": escaped(TOKEN, "+<>", r"\u{:04X}"),
+    "PHP": TOKEN.replace("/", r"\/"),
+    "every character": escaped(TOKEN, TOKEN),
+    "JSON in JSON": escaped(TOKEN, "=+", r"\\u{:04x}"),
+    "a URL": escaped(TOKEN, "=+", "%{:02x}"),
+    "HTML by numbers": escaped(TOKEN, "=+/<>", "&#{};"),
+    "HTML by numbers in JSON": escaped(TOKEN, "=+/<>", r"\u0026#x{:X};"),
+    "a URL in JSON": escaped(TOKEN, "=+/<>", r"\u0025{:X}"),
+}
+
+
+@pytest.mark.parametrize("text", ESCAPED.values(), ids=ESCAPED)
+@pytest.mark.parametrize("as_json", [[], ["--json"]], ids=["text", "JSON"])
+def test_credentials_that_a_service_gives_back_escaped_are_not_printed(
+    named: Callable[..., str], text: str, as_json: list[str]
+) -> None:
+    body = f'{{"error": "no {text}", "error_description": "x", "retryable": false}}'
+    document = f'{{"openapi": "3.1.0", "paths": {{"/{text}/{{id}}": {{"get": {{}}}}}}}}'
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        is_document = scope["path"] == "/openapi.json" and scope["method"] == "GET"
+        response = Response(document) if is_document else Response(body, 404)
+        await response(scope, receive, send)
+
+    result = call("check", named(app), "-H", f"Authorization: Bearer {TOKEN}", *as_json)
+    assert result.exit_code == 1
+    assert re.search(r"error: no\s+\*\*", result.stdout)
+    assert "/**" in result.stdout
+    assert "good" not in html.unescape(unquote(result.output))
+
+
 def test_what_is_masked_keeps_its_length() -> None:
     mask = Mask.of(
         [("Authorization", "Basic " + base64.b64encode(f"a:{PASSWORD}".encode()).decode())]
     )
     for form in (PASSWORD.encode(), json.dumps(PASSWORD)[1:-1].encode()):
         assert mask.bytes(b'{"x": "' + form + b'"}') == b'{"x": "' + b"*" * len(form) + b'"}'
+
+
+@pytest.mark.parametrize(
+    "form",
+    [
+        pytest.param(json.dumps(PASSWORD)[1:-1].encode("utf-8"), id="JSON"),
+        pytest.param(b"p\\u0022\\u00E4\\/s\\u003Cs", id="escaped"),
+        pytest.param(rb'p\\"\\u00e4/s<s', id="JSON in JSON"),
+        pytest.param(b"p%22%C3%a4/s%3cs", id="a URL"),
+        pytest.param(b"p&quot;&auml;&#47;s&lt;s", id="HTML"),
+        pytest.param("p&#34;ä/s&#x003C;s".encode(), id="HTML by numbers"),
+    ],
+)
+def test_each_character_may_be_escaped_or_not(form: bytes) -> None:
+    mask = Mask.of(
+        [("Authorization", f"Basic {base64.b64encode(f'a:{PASSWORD}'.encode()).decode()}")]
+    )
+    assert mask.bytes(b'"' + form + b'"') == b'"' + b"*" * len(form) + b'"'
+
+
+def test_masking_takes_linear_time() -> None:
+    mask = Mask.of([("Authorization", 'Bearer \\\\\\\\\\\\\\\\""""////&&&&%%%%aaaa')])
+    started = time.process_time()
+    for text in (b"\\", b'\\"', b"\\/", b"&#0", b"&", b"%", b"%25", b"&amp;", b"a", b"\\u005c"):
+        assert mask.bytes(text * 50_000) == text * 50_000
+    # What is quadratic takes minutes for this.
+    assert time.process_time() - started < 4
 
 
 def test_what_is_no_secret_is_not_masked() -> None:
