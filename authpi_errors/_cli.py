@@ -137,7 +137,7 @@ Exit status:
     default=10.0,
     show_default=True,
     metavar="SECONDS",
-    help="How long one answer may take.",
+    help="How long one answer may take, or an application's start or stop.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON object instead of a table.")
 def check(
@@ -167,7 +167,7 @@ def check(
                 report = await run(
                     served, url, name, openapi=openapi, registry=known, progress=progress
                 )
-        return replace(report, service=service[0])
+        return replace(report, service=service[0], notes=[*report.notes, *served.notes])
 
     try:
         # An application in this process may print what it likes: the result stands alone.

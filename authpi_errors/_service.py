@@ -11,7 +11,7 @@ import binascii
 import re
 import socket
 import ssl
-from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from dataclasses import dataclass, replace
 from html.entities import codepoint2name
@@ -138,12 +138,14 @@ class Service:
         headers: The headers that were given, credentials among them.
         timeout: The seconds that a whole answer may take.
         mask: What hides the headers' values in the answers.
+        notes: Sentences about the end of an application in this process, once it has ended.
     """
 
     client: httpx2.AsyncClient
     headers: Sequence[tuple[str, str]]
     timeout: float
     mask: Mask
+    notes: Sequence[str] = ()
 
     async def ask(self, base: str, probe: Probe) -> Response:
         """Make a probe's request. Redirects are not followed, and of a success no body is read.
@@ -275,8 +277,9 @@ async def serving(
     """
     async with AsyncExitStack() as stack:
         transport = None
+        notes: list[str] = []
         if app is not None:
-            state = await stack.enter_async_context(_lifespan(app))
+            state = await stack.enter_async_context(_lifespan(app, seconds, notes))
             transport = httpx2.ASGITransport(_InProcess(app, state), raise_app_exceptions=False)
         client = httpx2.AsyncClient(
             transport=transport,
@@ -288,7 +291,7 @@ async def serving(
             limits=httpx2.Limits(max_keepalive_connections=0),
         )
         await stack.enter_async_context(client)
-        yield Service(client, headers, seconds, Mask.of(headers))
+        yield Service(client, headers, seconds, Mask.of(headers), notes)
 
 
 class _InProcess:
@@ -341,11 +344,15 @@ def _framed(message: Message) -> Message:
 
 
 @asynccontextmanager
-async def _lifespan(app: ASGIApp) -> AsyncGenerator[Mapping[str, Any]]:
+async def _lifespan(
+    app: ASGIApp, seconds: float, notes: list[str]
+) -> AsyncGenerator[Mapping[str, Any]]:
     """Start an application, give its state, and shut it down. One without a lifespan is fine.
 
+    Each may take so many seconds. That the shutdown took more is noted.
+
     Raises:
-        UnreachableError: The application says that it can't start.
+        UnreachableError: The application says that it can't start, or doesn't.
     """
     state: dict[str, Any] = {}
     started, stopping = asyncio.Event(), asyncio.Event()
@@ -364,17 +371,12 @@ async def _lifespan(app: ASGIApp) -> AsyncGenerator[Mapping[str, Any]]:
             failures.append(message.get("message", "").strip().rpartition("\n")[2])
         started.set()
 
-    async def live() -> None:
-        asgi = {"version": "3.0", "spec_version": "2.0"}
-        try:
-            await app({"type": "lifespan", "asgi": asgi, "state": state}, receive, send)
-        except SystemExit:
-            failures.append("it exits")
-
-    task = asyncio.create_task(live())
+    task = asyncio.create_task(_live(app, state, receive, send, failures))
     task.add_done_callback(lambda _: started.set())
-    await started.wait()
     try:
+        if not await _is_in_time(started.wait(), seconds):
+            task.cancel()
+            raise UnreachableError(_TOO_SLOW.format("start", seconds))
         if failures:
             raise UnreachableError(
                 f"The application doesn't start: {failures[0] or 'no reason given'}."
@@ -382,4 +384,29 @@ async def _lifespan(app: ASGIApp) -> AsyncGenerator[Mapping[str, Any]]:
         yield state
     finally:
         stopping.set()
-        await asyncio.gather(task, return_exceptions=True)
+        if not await _is_in_time(task, seconds):
+            notes.append(_TOO_SLOW.format("stop", seconds))
+
+
+async def _live(
+    app: ASGIApp, state: dict[str, Any], receive: Receive, send: Send, failures: list[str]
+) -> None:
+    asgi = {"version": "3.0", "spec_version": "2.0"}
+    try:
+        await app({"type": "lifespan", "asgi": asgi, "state": state}, receive, send)
+    except SystemExit:
+        failures.append("it exits")
+    except Exception:
+        # It has no lifespan, or fails at its end: neither says anything about its errors.
+        return
+
+
+_TOO_SLOW: Final = "The application doesn't {} within {:g} seconds: --timeout allows more."
+
+
+async def _is_in_time(what: Awaitable[object], seconds: float) -> bool:
+    """Wait for something, but no longer; say whether it has ended."""
+    future = asyncio.ensure_future(what)
+    done, _ = await asyncio.wait([future], timeout=seconds)
+    future.cancel()
+    return bool(done)

@@ -978,6 +978,53 @@ def test_an_application_that_does_not_start_gets_a_sentence(
     assert sentence("check", named(app)) == f"The application doesn't start: {reason}."
 
 
+async def _never_starts(scope: Scope, receive: Receive, send: Send) -> None:
+    await asyncio.Event().wait()
+
+
+async def _never_stops(scope: Scope, receive: Receive, send: Send) -> None:
+    """Serve all but the end."""
+    if scope["type"] == "http":
+        await Response(status_code=404)(scope, receive, send)
+        return
+    await receive()
+    await send({"type": "lifespan.startup.complete"})
+    await receive()
+    await asyncio.Event().wait()
+
+
+def test_a_start_that_hangs_is_not_waited_for(named: Callable[..., str]) -> None:
+    assert sentence("check", named(_never_starts), "--timeout", "0.1") == (
+        "The application doesn't start within 0.1 seconds: --timeout allows more."
+    )
+
+
+def test_a_stop_that_hangs_is_not_waited_for(
+    named: Callable[..., str], caplog: pytest.LogCaptureFixture
+) -> None:
+    status, report = read(named(_never_stops), "--timeout", "0.1")
+    assert (status, report["requests"], len(report["violations"])) == (1, 2, 6)
+    assert report["notes"][-1] == (
+        "The application doesn't stop within 0.1 seconds: --timeout allows more."
+    )
+    # Nor does asyncio complain.
+    assert caplog.records == []
+
+
+def test_a_stop_that_hangs_hides_no_failure(named: Callable[..., str], tmp_path: Path) -> None:
+    assert (
+        sentence(
+            "check",
+            named(_never_stops),
+            "--timeout",
+            "0.1",
+            "--openapi",
+            str(tmp_path / "none.json"),
+        )
+        == "--openapi names no OpenAPI 3 document in JSON: No such file or directory."
+    )
+
+
 def test_a_function_that_makes_no_application_gets_a_sentence(named: Callable[..., str]) -> None:
     def make(settings: str = "") -> FastAPI:
         raise KeyError("SETTINGS")
