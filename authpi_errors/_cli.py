@@ -9,7 +9,7 @@ import traceback
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager, redirect_stdout
 from dataclasses import replace
-from inspect import signature
+from inspect import iscoroutine, signature
 from pathlib import Path
 from pkgutil import resolve_name
 from types import FunctionType
@@ -236,6 +236,9 @@ def _application(name: str) -> ASGIApp:
             app = app()
         except Exception as exc:
             raise _Failed(f"{name} makes no application: {_last_line(exc)}") from exc
+    if iscoroutine(app):
+        # Or Python warns that nobody has awaited it.
+        app.close()
     if not callable(app) or isinstance(app, type):
         raise _Failed(f"{name} is not an ASGI application, but {_a(app)}.")
     return cast("ASGIApp", app)

@@ -1034,6 +1034,14 @@ def test_a_function_that_makes_no_application_gets_a_sentence(named: Callable[..
     )
 
 
+def test_an_async_function_makes_no_application(named: Callable[..., str]) -> None:
+    async def make() -> None: ...
+
+    assert sentence("check", named(make)) == (
+        "named:thing is not an ASGI application, but an object of type coroutine."
+    )
+
+
 def test_an_interruption_is_no_verdict(named: Callable[..., str]) -> None:
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         raise KeyboardInterrupt
