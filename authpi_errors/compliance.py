@@ -17,7 +17,7 @@ from authpi_errors._headers import entity_tag, is_media_range, is_token
 from authpi_errors._received import Received, Response, kind_of
 from authpi_errors._registry import ErrorRegistry
 from authpi_errors._validation import is_list, is_mapping
-from authpi_errors.codes import INVALID_REQUEST, SERVER_ERROR, fallback, is_error_status
+from authpi_errors.codes import fallback, is_error_status
 
 __all__ = ["RULES", "Response", "Violation", "check"]
 
@@ -359,27 +359,27 @@ def _text(seen: Received) -> Iterator[str]:
 )
 def _code(seen: Received) -> Iterator[str]:
     code = seen.text("error")
-    if code is not None and code not in seen.registry.codes:
+    if code is not None and seen.code is None:
         yield f"error: {code}"
 
 
 @_rule(
     "code-status",
-    "error goes with the status: it is the code of that status, or the status has no code of its "
-    "own and both are of the same class, 4xx or 5xx (contract, The codes).",
+    "error keeps to the class of its own status, 4xx or 5xx, whichever status it takes, unless "
+    "both say that the request may succeed later, or the registry has it so (contract, The codes; "
+    "RFC 9110, 15).",
     of_body=True,
 )
 def _code_status(seen: Received) -> Iterator[str]:
-    code = seen.registry.codes.get(seen.text("error") or "")
+    code = seen.code
     if code is None or not is_error_status(seen.status):
         return
-    usual = fallback(seen.status).value
-    is_free = usual in (INVALID_REQUEST.value, SERVER_ERROR.value)
+    usual = fallback(seen.status)
     is_of_class = code.status // 100 == seen.status // 100
-    is_of_status = code.status == seen.status or code.value == usual
-    is_registered = code.value == seen.registry.code_for(seen.status).value
-    if not (is_of_status or is_registered or (is_free and is_of_class)):
-        yield f"{code.value} with {seen.status}, which means {usual}"
+    is_of_status = code.value in (usual.value, seen.registry.code_for(seen.status).value)
+    is_for_later = code.is_retryable() and usual.is_retryable()
+    if not (is_of_class or is_of_status or is_for_later):
+        yield f"{code.value} with {seen.status}, which means {usual.value}"
 
 
 @_rule(

@@ -166,6 +166,10 @@ COMPLIANT = [
     ),
     pytest.param(answer(410), id="fallback of the status"),
     pytest.param(answer(422, document("conflict")), id="status without a code of its own"),
+    pytest.param(answer(404, document("access_denied")), id="the status of another code"),
+    pytest.param(
+        answer(503, document("usage_limit_exceeded", retryable=True)), id="later, in both classes"
+    ),
     pytest.param(answer(400, document("unauthorized_client")), id="token endpoint: RFC 6749, 5.2"),
     pytest.param(answer(503, document("server_error", retryable=True)), id="503"),
     pytest.param(answer(429, limited(), {"Retry-After": "05"}), id="delay"),
@@ -377,9 +381,18 @@ BREACHES = [
     pytest.param("text", answer(content=document(a={"\udfff": 1})), id="no Unicode in a name"),
     pytest.param("text", referring(""), id="empty reference"),
     pytest.param("code", answer(402, document("quota_exhausted")), id="unknown code"),
-    pytest.param("code-status", answer(404, document("conflict")), id="the code of another status"),
-    pytest.param("code-status", answer(503, document("conflict")), id="another class"),
+    pytest.param("code-status", answer(500, document("conflict")), id="another class"),
     pytest.param("code-status", answer(413, document("server_error")), id="another class, of 4xx"),
+    pytest.param(
+        "code-status",
+        answer(503, document("conflict", retryable=True)),
+        id="a status for later, and a code that is not",
+    ),
+    pytest.param(
+        "code-status",
+        answer(500, document("usage_limit_exceeded", retryable=True)),
+        id="a code for later, and a status that is not",
+    ),
     pytest.param("retryable", answer(412, stale(retryable=True), {"ETag": TAG}), id="stale"),
     pytest.param(
         "retryable", answer(429, limited(retryable=False), {"Retry-After": "5"}), id="come back, no"
@@ -477,8 +490,8 @@ def test_401_is_about_credentials_without_a_challenge_too() -> None:
     ("response", "found"),
     [
         pytest.param(
-            answer(404, document("conflict")),
-            "conflict with 404, which means not_found",
+            answer(500, document("conflict")),
+            "conflict with 500, which means server_error",
             id="code",
         ),
         pytest.param(
@@ -544,6 +557,8 @@ REGISTRY = ErrorRegistry(
         pytest.param(answer(404, document("busy")), id="the registry's code for a status"),
         pytest.param(answer(410), id="a code with a new status"),
         pytest.param(answer(404), id="its former status"),
+        pytest.param(answer(409, document("quota_exhausted")), id="the status of another code"),
+        pytest.param(answer(429, document("busy", retryable=True)), id="later, in both classes"),
     ],
 )
 def test_code_of_the_registry_is_known(response: Response) -> None:
@@ -552,7 +567,7 @@ def test_code_of_the_registry_is_known(response: Response) -> None:
 
 def test_code_of_the_registry_keeps_to_its_class() -> None:
     assert rules(answer(409, document("busy")), REGISTRY) == ["code-status"]
-    assert rules(answer(409, document("quota_exhausted")), REGISTRY) == ["code-status"]
+    assert rules(answer(500, document("quota_exhausted")), REGISTRY) == ["code-status"]
 
 
 # Whatever a response holds.
@@ -788,9 +803,11 @@ ERRORS: list[AuthPIError] = [
     InvalidRequestError(status=413, extra={"limit": 1024}),
     InvalidContentTypeError(supported=["application/json", "text/*;q=0.5"]),
     AccessDeniedError(headers={"X-Mine": "yes"}),
+    AccessDeniedError(status=404),
     InsufficientScopeError(scope=["users:read", "users:write"]),
     InsufficientScopeError(),
     SessionExpiredError('It said "expired".'),
+    SessionExpiredError(status=403),
     SessionExpiredError(challenges=[Challenge("Basic", {"realm": 'a"\\é€'})]),
     UnauthorizedClientError(challenges=[Challenge("Basic"), Challenge("DPoP", {"algs": "ES256"})]),
     UnauthorizedClientError(),
@@ -804,6 +821,7 @@ ERRORS: list[AuthPIError] = [
     UsageLimitExceededError(retry_after=timedelta(minutes=1)),
     UsageLimitExceededError(retryable=False, retry_after=5),
     UsageLimitExceededError(),
+    UsageLimitExceededError(status=503),
     ServerError(status=503, retry_after=0),
     ServerError(),
 ]
@@ -835,7 +853,7 @@ def test_all_codes_are_rendered() -> None:
             ["retryable"],
             id="412, again",
         ),
-        pytest.param(ConflictError(status=404), ["code-status"], id="another code's status"),
+        pytest.param(ConflictError(status=500), ["code-status"], id="a status of servers"),
         pytest.param(
             ConflictError(fields=[FieldError("a", "b", "c")]), ["fields"], id="fields of a conflict"
         ),
