@@ -384,16 +384,21 @@ def _code_status(seen: Received) -> Iterator[str]:
 
 @_rule(
     "retryable",
-    "retryable is true where retry_after says when to come back, and false on a 412: unchanged, "
-    "the request fails again (contract, The body; ETags and If-Match).",
+    "retryable is true where retry_after says when to come back, where the code is retryable, and "
+    "on a 408, 429, 502, 503 or 504 where the code says nothing else, as one of your own may; it "
+    "is false on a 412: unchanged, the request fails again (contract, The body; The codes; ETags "
+    "and If-Match).",
     of_body=True,
 )
 def _retryable(seen: Received) -> Iterator[str]:
     retryable = seen.members.get("retryable")
-    if retryable is False and "retry_after" in seen.members:
-        yield "false, beside retry_after"
+    code = seen.code
     if retryable is True and seen.status == 412:
         yield "true, on a 412"
+    if retryable is False and "retry_after" in seen.members:
+        yield "false, beside retry_after"
+    elif retryable is False and code is not None and code.is_retryable(seen.status):
+        yield f"false, for {code.value} with {seen.status}"
 
 
 @_rule(

@@ -174,9 +174,10 @@ COMPLIANT = [
     pytest.param(answer(503, document("server_error", retryable=True)), id="503"),
     pytest.param(answer(429, limited(), {"Retry-After": "05"}), id="delay"),
     pytest.param(
-        answer(429, document("usage_limit_exceeded", retryable=False)),
-        id="limit that no waiting ends",
+        answer(429, document("usage_limit_exceeded", retryable=True)),
+        id="limit that ends nobody knows when",
     ),
+    pytest.param(answer(409, document("conflict", retryable=True)), id="conflict that passes"),
     pytest.param(fields(ITEM, ITEM), id="fields"),
     pytest.param(referring("r7"), id="reference"),
     pytest.param(answer(412, stale(), {"ETag": TAG}), id="current tag"),
@@ -395,12 +396,22 @@ BREACHES = [
     ),
     pytest.param("retryable", answer(412, stale(retryable=True), {"ETag": TAG}), id="stale"),
     pytest.param(
-        "retryable", answer(429, limited(retryable=False), {"Retry-After": "5"}), id="come back, no"
+        "retryable",
+        answer(409, document("conflict", retry_after=5), {"Retry-After": "5"}),
+        id="come back, no",
     ),
+    pytest.param(
+        "retryable", answer(429, document("usage_limit_exceeded")), id="a limit, for ever"
+    ),
+    pytest.param("retryable", answer(403, document("usage_limit_exceeded")), id="as a refusal"),
+    pytest.param("retryable", answer(408, document("invalid_request")), id="too slow, for ever"),
+    pytest.param("retryable", answer(502, document("server_error")), id="behind it, for ever"),
+    pytest.param("retryable", answer(503, document("server_error")), id="away, for ever"),
+    pytest.param("retryable", answer(504, document("server_error")), id="no answer, for ever"),
     pytest.param("retry-after-member", answer(429, limited()), id="only the member"),
     pytest.param(
         "retry-after-member",
-        answer(429, document("usage_limit_exceeded"), {"Retry-After": "5"}),
+        answer(429, document("usage_limit_exceeded", retryable=True), {"Retry-After": "5"}),
         id="only the header",
     ),
     pytest.param(
@@ -500,6 +511,9 @@ def test_401_is_about_credentials_without_a_challenge_too() -> None:
             id="two delays",
         ),
         pytest.param(
+            answer(503, document("server_error")), "false, for server_error with 503", id="later"
+        ),
+        pytest.param(
             answer(412, document("precondition_failed"), {"ETag": TAG}),
             f"current_etag: none, with etag: {TAG}",
             id="no tag",
@@ -568,6 +582,14 @@ def test_code_of_the_registry_is_known(response: Response) -> None:
 def test_code_of_the_registry_keeps_to_its_class() -> None:
     assert rules(answer(409, document("busy")), REGISTRY) == ["code-status"]
     assert rules(answer(500, document("quota_exhausted")), REGISTRY) == ["code-status"]
+
+
+def test_code_of_the_registry_says_whether_it_is_retryable() -> None:
+    used_up = ErrorCode("used_up", 429, "Used up for good.", retryable=False)
+    late = ErrorCode("late", 422, "Not yet.", retryable=True)
+    known = ErrorRegistry(codes=[used_up, late])
+    assert rules(answer(429, document("used_up")), known) == []
+    assert rules(answer(422, document("late")), known) == ["retryable"]
 
 
 # Whatever a response holds.
@@ -819,7 +841,7 @@ ERRORS: list[AuthPIError] = [
     PreconditionFailedError(current_etag="7", extra={"by": "é"}),
     PreconditionFailedError(),
     UsageLimitExceededError(retry_after=timedelta(minutes=1)),
-    UsageLimitExceededError(retryable=False, retry_after=5),
+    UsageLimitExceededError(retryable=True, retry_after=5),
     UsageLimitExceededError(),
     UsageLimitExceededError(status=503),
     ServerError(status=503, retry_after=0),
@@ -853,6 +875,10 @@ def test_all_codes_are_rendered() -> None:
             ["retryable"],
             id="412, again",
         ),
+        pytest.param(
+            UsageLimitExceededError(retryable=False), ["retryable"], id="a limit, for ever"
+        ),
+        pytest.param(ServerError(status=503, retryable=False), ["retryable"], id="away, for ever"),
         pytest.param(ConflictError(status=500), ["code-status"], id="a status of servers"),
         pytest.param(
             ConflictError(fields=[FieldError("a", "b", "c")]), ["fields"], id="fields of a conflict"
@@ -901,8 +927,8 @@ OWN: dict[type[AuthPIError], dict[str, st.SearchStrategy[Any]]] = {
         "retry_after": st.none(),
         "retryable": st.none(),
     },
-    UsageLimitExceededError: {},
-    ServerError: {"status": st.integers(500, 599)},
+    UsageLimitExceededError: {"retryable": st.sampled_from([None, True])},
+    ServerError: {"status": st.integers(500, 599), "retryable": st.sampled_from([None, True])},
 }
 
 
