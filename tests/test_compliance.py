@@ -783,6 +783,141 @@ def test_judging_takes_linear_time(response: Response) -> None:
     assert time.process_time() - started < 1
 
 
+# What leaks, and what doesn't.
+
+LEAKING = [
+    "FileNotFoundError: [Errno 2] No such file or directory: '/srv/app.toml'",
+    "[Errno 111] Connection refused",
+    "Failed: ConnectionRefusedError: [Errno 111] Connect call failed ('10.0.0.7', 5432)",
+    "PermissionError: [Errno 13] Permission denied",
+    "TimeoutError: timed out",
+    "Failed...KeyError: 'id'",
+    "ModuleNotFoundError: No module named 'users'",
+    "UnicodeDecodeError: 'utf-8' codec can't decode byte 0xff in position 0",
+    "NotImplementedError()",
+    "json.decoder.JSONDecodeError: Expecting value: line 1 column 1 (char 0)",
+    "psycopg.errors.UniqueViolation: duplicate key value violates unique constraint",
+    "(psycopg2.errors.UndefinedTable) relation is gone",
+    "asyncpg.exceptions.UniqueViolationError: duplicate key",
+    "requests.exceptions.ConnectionError: refused",
+    "app.users.models.UserGoneError",
+    "java.lang.NullPointerException",
+    'Exception in thread "main" java.sql.SQLException: closed',
+    "System.Data.SqlClient.SqlException: closed",
+    "Gone.\n\tat com.example.Foo.bar(Foo.java:12)",
+    "at java.base/java.util.Objects.requireNonNull(Objects.java:233)",
+    "at com.example.Foo.<init>(Foo.kt:7)",
+    "TypeError in it at Object.<anonymous> (/srv/app/index.js:10:5)",
+    "SELECT id, name FROM users WHERE id = 7",
+    "SELECT id,\n  name\nFROM users",
+    "No row: SELECT count(*) FROM users",
+    "select * from users where id = 7",
+    "INSERT INTO users (name) VALUES ('Ada')",
+    "UPDATE users SET name = 'Ada'",
+    "DELETE FROM users WHERE id = 7",
+    'ERROR:  syntax error at or near "FROM"',
+    "You have an error in your SQL syntax; check the manual",
+]
+
+
+@pytest.mark.parametrize("text", LEAKING)
+def test_what_is_of_the_inside_is_found(text: str) -> None:
+    assert {*rules(described(text))} == {"leak"}
+
+
+HARMLESS = [
+    "Select a file from the list.",
+    "Please select one of the plans from the table below.",
+    "SELECT is not allowed here.",
+    "The update of the user failed: try again.",
+    "Update the client, and set a timeout.",
+    "Insert into the form what is missing.",
+    "Delete from your side what is no longer needed.",
+    "You can't delete from an archive.",
+    "Values are inserted into the list in their order.",
+    "The server met an unexpected error: try again later.",
+    "Error: the request is not valid.",
+    "Type error: a number is wanted.",
+    "Value error, the end is before the start",
+    "A timeout error: the other side took too long.",
+    "Permission denied: ask for access.",
+    "Permission error (403): ask for access.",
+    "The connection was refused by the other bank.",
+    "No such file or directory in this archive.",
+    "A file with this name was not found: check its spelling.",
+    "There is a syntax error in the filter, at position 7.",
+    "The filter is wrong near 'and': see the manual.",
+    "This name is taken: a user has it already.",
+    "An exception to this rule needs an approval.",
+    "Exceptions: public holidays.",
+    "The meeting is at noon (UTC).",
+    "The meeting is at noon (12:30).",
+    "Arrive at Gate(B:12).",
+    "Look at the example (see main.js) in the documentation.",
+    "See https://docs.example.com/errors#TimeoutError for more.",
+    "See docs.example.com/Errors, section Error.",
+    "See https://docs.example.com/sdk/classes/errors.TimeoutError.html for more.",
+    "The member address.city.Name is missing.",
+    "user.name: must not be empty",
+    "Input should be a valid integer, unable to parse string as an integer",
+    "The class NotFoundError of the SDK stands for this.",
+    "Retry on TimeoutError, and on nothing else.",
+    "Write to support@example.com or to errors@example.com.",
+    "Java is not supported: use Kotlin.",
+    "The version 1.2.Error is none.",
+    "Use SQL: [a link] explains the syntax.",
+    "The SQL syntax is described in the manual.",
+    "A value from 1 to 10, or from 20 to 30.",
+    "Set it at or near the end.",
+    "Il a été supprimé: sélectionnez un autre fichier.",
+]
+
+
+@pytest.mark.parametrize("text", HARMLESS)
+def test_words_are_no_leak(text: str) -> None:
+    assert check(described(text)) == []
+
+
+@pytest.mark.parametrize(
+    "piece",
+    [
+        "SELECT ",
+        "SELECT\n",
+        "SELECT FRO ",
+        "select ",
+        "select  *  fro ",
+        " ",
+        "UPDATE ",
+        "UPDATE a SE ",
+        "INSERT INT",
+        "a.",
+        "a.A",
+        "a.AError",
+        "A",
+        "Error",
+        "aError",
+        "FileNotFoundErro",
+        "at ",
+        "at a",
+        "at a.b(",
+        "at a(.java:",
+        "at a(a.java:1",
+        ".java:1",
+        "[Errno ",
+        "[Errno 1",
+        "psycopg.errors.",
+        "syntax error at or ",
+    ],
+)
+def test_leaks_are_looked_for_in_linear_time(piece: str) -> None:
+    text = piece * (100_000 // len(piece))
+    started = time.process_time()
+    for ends in (text, f"at a({text}", f"select {text}", f"SELECT {text}", f"a.{text}", f"A{text}"):
+        check(described(ends))
+    # What is quadratic takes minutes for this.
+    assert time.process_time() - started < 3
+
+
 # What ours gives.
 
 
