@@ -48,6 +48,8 @@ _MEDIA_RANGE: Final = re.compile(
     rf"{_TOKEN.pattern}/{_TOKEN.pattern}"
     rf'([ \t]*;[ \t]*{_TOKEN.pattern}=({_TOKEN.pattern}|"[\t !#-\[\]-~]*"))*'
 )
+# What Python writes for a delay that is a float.
+_FRACTION: Final = re.compile(r"[0-9]{1,20}\.[0-9]{1,40}(e-[0-9]{1,3})?|[0-9]e-[0-9]{1,3}")
 # RFC 9111, 1.2.2: recipients need not count further than this.
 _LONGEST_DELAY: Final = 2**31 - 1
 
@@ -87,7 +89,7 @@ def delay_seconds(value: object) -> int | None:
     """Turn a delay into the whole seconds of `Retry-After` (RFC 9110, 10.2.3), rounded up.
 
     Args:
-        value: Seconds as a number or as digits, a `timedelta`, or an HTTP-date.
+        value: Seconds as a number or as the text of one, a `timedelta`, or an HTTP-date.
 
     Returns:
         Seconds from 0 to 2147483647; 0 where the moment has passed: for a negative number, too, as
@@ -96,6 +98,8 @@ def delay_seconds(value: object) -> int | None:
     """
     if isinstance(value, str):
         text = str.__str__(value).strip()
+        if _FRACTION.fullmatch(text):
+            return delay_seconds(float(text))
         return _digits(text) if text.isdecimal() else _seconds_until(text)
     if isinstance(value, timedelta):
         value = value.total_seconds()

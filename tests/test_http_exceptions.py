@@ -294,7 +294,7 @@ def test_refusal_without_a_challenge_gets_one() -> None:
     assert dict(raised(401, "Who?").headers)[b"www-authenticate"] == b"Bearer"
 
 
-@pytest.mark.parametrize("value", [5, "5", b"5"], ids=repr)
+@pytest.mark.parametrize("value", [5, 4.3, "5", b"5", "4.87"], ids=repr)
 def test_retry_after_in_the_headers_is_in_the_body_too(value: object) -> None:
     response = raised(503, None, {"Retry-After": value})
     assert body(response)["retry_after"] == 5
