@@ -7,7 +7,9 @@ of the application's has written, unless that is allowed.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Any, Final, TypeGuard, overload
 
 from authpi_errors._exceptions import AuthPIError, FieldError, InvalidRequestError
@@ -31,7 +33,8 @@ MOST_FIELDS: Final = 100
 _LONGEST_PATH: Final = 200
 _CLASSES: Final = frozenset({"RequestValidationError", "WebSocketRequestValidationError"})
 
-# Kinds of pydantic's whose message consists of what the schema says, and of nothing else.
+# Kinds of pydantic's whose message, if it is pydantic's, consists of what the schema says, and of
+# nothing else.
 _SAFE_KINDS: Final = frozenset(
     """
     missing extra_forbidden json_type none_required
@@ -78,6 +81,23 @@ _LISTS: Final = (list, tuple)
 # What these say ends with how many items there were.
 _COUNTED: Final = ("too_long", "too_short")
 _COUNT: Final = ", not "
+# What pydantic says of JSON that it has read itself: there are no arguments in it.
+_OF_JSON: Final = frozenset(
+    {
+        "Input should be a valid array",
+        "Input should be a valid duration",
+        "Input should be an object",
+        "Input should be null",
+    }
+)
+# These say a number, or something else that can be compared, as it is.
+_COMPARED: Final = frozenset(
+    ("greater_than", "greater_than_equal", "less_than", "less_than_equal", "multiple_of")
+)
+# Messages that were found to be pydantic's, each with its kind: it is asked once for each.
+_SAID: Final[dict[str, str]] = {}
+# Schemas can be made without end.
+_MOST_SAID: Final = 1024
 _DEFAULT_MESSAGE: Final = "The value is not valid here"
 _DEFAULT_KIND: Final = "invalid"
 # What pydantic puts before the text of an exception that a validator has raised.
@@ -185,23 +205,53 @@ def _members(error: object, with_custom_text: bool) -> dict[str, str]:
     message: object = error.get("msg")
     location: object = error.get("loc")
     location = location if is_list(location) else ()
-    if isinstance(kind, str) and kind in _SAFE_KINDS and isinstance(message, str):
+    if type(message) is str and type(kind) is str and _SAID.get(message) == kind:
         # Most often.
         return {"field": _path(location), "code": kind, "message": message}
     kind = kind if isinstance(kind, str) and kind else _DEFAULT_KIND
     if kind == "json_invalid":
         return {"field": "body", "code": kind, "message": _malformed_json(location)}
-    message = _message(kind, message, with_custom_text)
+    message = _message(kind, message, error.get("ctx"), with_custom_text)
     return {"field": _path(location), "code": kind, "message": message}
 
 
-def _message(kind: str, message: object, with_custom_text: bool) -> str:
+def _message(kind: str, message: object, context: object, with_custom_text: bool) -> str:
     if isinstance(message, str):
-        if kind in _COUNTED:
+        if kind in _SAFE_KINDS and _is_pydantics(kind, message, context):
+            if len(_SAID) >= _MOST_SAID:
+                _SAID.clear()
+            _SAID[message] = kind
+            return message
+        if kind in _COUNTED and _is_pydantics(kind, message, context):
             return message.partition(_COUNT)[0]
         if with_custom_text and kind not in _UNSAFE_KINDS and kind not in _MESSAGES:
             return message.removeprefix(_PREFIXES.get(kind, ""))
     return _MESSAGES.get(kind, _DEFAULT_MESSAGE)
+
+
+def _is_pydantics(kind: str, message: str, context: object) -> bool:
+    """Say whether pydantic itself says this of a mistake.
+
+    What an application's own validator raises can have the name of one of pydantic's kinds.
+    """
+    known_error: Any = getattr(sys.modules.get("pydantic_core"), "PydanticKnownError", None)
+    with suppress(Exception):
+        return (
+            message in _OF_JSON or message == known_error(kind, _arguments(kind, context)).message()
+        )
+    return False
+
+
+def _arguments(kind: str, context: object) -> dict[str, object] | None:
+    """Give what a message is made of, so that pydantic writes it as it did."""
+    if not is_mapping(context):
+        return None
+    if kind not in _COMPARED:
+        return {**context}
+    # Of a Decimal, or a long integer, it would take a float.
+    return {
+        name: value if isinstance(value, float) else str(value) for name, value in context.items()
+    }
 
 
 def _path(location: Sequence[object]) -> str:

@@ -1017,6 +1017,7 @@ RECORDS: dict[str, list[Any]] = {
     "a message that is not safe": [record("value_error", "a", "Value error, secret")],
     "a message that is replaced": [record("uuid_parsing", "a", "secret")],
     "one of another kind": [record("own", "a", "Own.")],
+    "one that pydantic says, too": [record("missing", "a", "Field required"), record()],
     "malformed JSON": [{"type": "json_invalid", "loc": ("body", 7), "msg": "secret"}],
     "a list for a place": [{"type": "missing", "loc": ["query", "a"], "msg": "Wrong."}],
     "an index": [{"type": "missing", "loc": ("body", "a", 3), "msg": "Wrong."}],

@@ -1,5 +1,6 @@
 """FastAPI's validation errors: which field is wrong and how, and nothing of what was sent."""
 
+import sys
 import uuid
 from collections.abc import Mapping, Sequence
 from datetime import date, datetime, time, timedelta
@@ -12,7 +13,7 @@ import pytest
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError, ResponseValidationError
 from pydantic import AfterValidator, AnyUrl, BaseModel, Field, TypeAdapter, ValidationError
-from pydantic_core import PydanticCustomError
+from pydantic_core import PydanticCustomError, PydanticKnownError
 from pydantic_core.core_schema import ErrorType
 from starlette.testclient import TestClient
 
@@ -21,6 +22,7 @@ from authpi_errors._validation import (
     _COUNTED,
     _MESSAGES,
     _SAFE_KINDS,
+    _SAID,
     _UNSAFE_KINDS,
     MOST_FIELDS,
     fields_error,
@@ -31,6 +33,7 @@ from authpi_errors._validation import (
 )
 
 SECRET = "s3cret-input"
+INTEGER = "Input should be a valid integer"
 
 
 class Colour(Enum):
@@ -176,6 +179,82 @@ def test_tag_that_is_refused_is_not_repeated(value: dict[str, str]) -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("kind", "text"),
+    [
+        ("missing", "there is no account for {token}"),
+        ("missing", "Field required: {token}"),
+        ("literal_error", "Input should be other than {token}"),
+        ("greater_than", "Input should be greater than {token}"),
+        ("string_too_short", "{token} is too short"),
+        ("too_short", "{token} has too few"),
+        ("uuid_parsing", "{token}"),
+        ("json_invalid", "{token}"),
+    ],
+)
+def test_own_text_under_one_of_pydantics_names_is_not_repeated(kind: Any, text: Any) -> None:
+    def refuse(value: str) -> str:
+        raise PydanticCustomError(kind, text, {"token": value})
+
+    for _ in range(2):
+        records = of_pydantic(Annotated[str, AfterValidator(refuse)], SECRET)
+        assert SECRET in repr(records)
+        assert SECRET not in repr([field_error(record) for record in records])
+
+
+def test_pydantics_own_text_is_left_out_where_pydantic_can_not_be_asked(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    record = {"loc": ("query", "a"), "type": "greater_than", "msg": "", "ctx": {"gt": 71}}
+    record["msg"] = "Input should be greater than 71"
+    monkeypatch.delitem(sys.modules, "pydantic_core")
+    assert field_error(record).message == "The value is not valid here"
+    monkeypatch.undo()
+    assert field_error(record).message == "Input should be greater than 71"
+
+
+@pytest.mark.parametrize(
+    ("kind", "value"),
+    [
+        pytest.param(Annotated[int, Field(gt=3)], 1, id="an integer"),
+        pytest.param(Annotated[int, Field(gt=2**70)], 1, id="a long integer"),
+        pytest.param(Annotated[float, Field(gt=1e30)], 1, id="a long float"),
+        pytest.param(Annotated[float, Field(multiple_of=0.5)], 0.2, id="a fraction"),
+        pytest.param(Annotated[Decimal, Field(lt=Decimal("1.50"))], 4, id="a Decimal"),
+        pytest.param(Annotated[date, Field(gt=date(2020, 1, 1))], date(2019, 1, 1), id="a date"),
+        pytest.param(
+            Annotated[timedelta, Field(le=timedelta(days=1))], timedelta(days=2), id="a timedelta"
+        ),
+        pytest.param(Annotated[str, Field(min_length=2)], "a", id="a length"),
+        pytest.param(Annotated[str, Field(pattern="^a'$")], "b", id="a pattern"),
+        pytest.param(Colour, "blue", id="members of an enum"),
+        pytest.param(Literal["a", 1], "b", id="literals"),
+        pytest.param(date, "2020", id="a format"),
+        pytest.param(Pet, 3, id="a class"),
+    ],
+)
+def test_what_pydantic_says_of_the_schema_is_shown(kind: Any, value: object) -> None:
+    records = of_pydantic(kind, value)
+    for _ in range(2):
+        assert [field_error(record).message for record in records] == [records[0]["msg"]]
+
+
+def test_what_pydantic_says_of_json_is_shown() -> None:
+    with pytest.raises(ValidationError) as caught:
+        TypeAdapter(dict[str, int]).validate_json("[]")
+    assert [field_error(record).message for record in caught.value.errors()] == [
+        "Input should be an object"
+    ]
+
+
+def test_messages_are_not_remembered_without_end() -> None:
+    for number in range(2_000):
+        error = PydanticKnownError("greater_than", {"gt": number})
+        record = {"type": error.type, "msg": error.message(), "ctx": error.context}
+        assert field_error(record).message == error.message()
+    assert len(_SAID) <= 1024
+
+
 def test_message_of_an_own_validator_is_not_repeated() -> None:
     records = of_pydantic(Annotated[str, AfterValidator(own_check)], SECRET)
     assert SECRET in repr(records)
@@ -184,13 +263,13 @@ def test_message_of_an_own_validator_is_not_repeated() -> None:
 
 def test_validation_error_lists_its_fields() -> None:
     records = [
-        {"loc": ("query", "limit"), "type": "int_parsing", "msg": "No integer", "input": SECRET},
+        {"loc": ("query", "limit"), "type": "int_type", "msg": INTEGER, "input": SECRET},
         {"loc": ("body", "a"), "type": "missing", "msg": "Field required", "input": {"b": SECRET}},
     ]
     error = validation_error(RequestValidationError(records, body={"b": SECRET}))
     assert isinstance(error, InvalidRequestError)
     assert list(error.fields) == [
-        FieldError("query.limit", "int_parsing", "No integer"),
+        FieldError("query.limit", "int_type", INTEGER),
         FieldError("a", "missing", "Field required"),
     ]
     assert "`fields`" in str(error.description)
