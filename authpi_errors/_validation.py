@@ -59,7 +59,7 @@ _UNSAFE_KINDS: Final = frozenset(
     arguments_type bytes_invalid_encoding complex_str_parsing complex_type counter_type
     datetime_from_date_parsing default_factory_not_called deque_type ellipsis_error
     fraction_parsing fraction_type frozen_dict_type frozen_field frozen_instance
-    get_attribute_error invalid_key iteration_error json_invalid missing_argument
+    get_attribute_error invalid_key iteration_error missing_argument
     missing_keyword_only_argument missing_positional_only_argument missing_sentinel_error
     multiple_argument_values named_tuple_type needs_python_object no_such_attribute
     ordered_dict_type recursion_depth_exceeded recursion_loop set_item_not_hashable
@@ -69,6 +69,7 @@ _UNSAFE_KINDS: Final = frozenset(
 )
 # What those say instead that would echo the input.
 _MESSAGES: Final = {
+    "json_invalid": "Input should be valid JSON",
     "uuid_parsing": "Input should be a valid UUID",
     "url_parsing": "Input should be a valid URL",
     "url_syntax_violation": "Input should be a valid URL",
@@ -76,6 +77,8 @@ _MESSAGES: Final = {
     "union_tag_invalid": "Input should have one of the tags that are expected here",
     "union_tag_not_found": "Input should have a tag that says what it is",
 }
+# What FastAPI says of a body. Of a field that is JSON in a string, pydantic says another thing.
+_MALFORMED_BODY: Final = "JSON decode error"
 # A union would be made anew each time that it is asked.
 _LISTS: Final = (list, tuple)
 # What these say ends with how many items there were.
@@ -209,7 +212,7 @@ def _members(error: object, with_custom_text: bool) -> dict[str, str]:
         # Most often.
         return {"field": _path(location), "code": kind, "message": message}
     kind = kind if isinstance(kind, str) and kind else _DEFAULT_KIND
-    if kind == "json_invalid":
+    if message == _MALFORMED_BODY and kind == "json_invalid":
         return {"field": "body", "code": kind, "message": _malformed_json(location)}
     message = _message(kind, message, error.get("ctx"), with_custom_text)
     return {"field": _path(location), "code": kind, "message": message}

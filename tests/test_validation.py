@@ -10,9 +10,9 @@ from types import MappingProxyType
 from typing import Annotated, Any, Literal, get_args
 
 import pytest
-from fastapi import FastAPI
+from fastapi import Body, FastAPI, Form
 from fastapi.exceptions import RequestValidationError, ResponseValidationError
-from pydantic import AfterValidator, AnyUrl, BaseModel, Field, TypeAdapter, ValidationError
+from pydantic import AfterValidator, AnyUrl, BaseModel, Field, Json, TypeAdapter, ValidationError
 from pydantic_core import PydanticCustomError, PydanticKnownError
 from pydantic_core.core_schema import ErrorType
 from starlette.testclient import TestClient
@@ -33,6 +33,7 @@ from authpi_errors._validation import (
 )
 
 SECRET = "s3cret-input"
+JSON = {"content-type": "application/json"}
 INTEGER = "Input should be a valid integer"
 
 
@@ -135,8 +136,55 @@ def test_record_that_is_none_is_invalid(record: object) -> None:
     ],
 )
 def test_malformed_json_says_where(location: object, message: str) -> None:
-    error = field_error({"loc": location, "type": "json_invalid", "ctx": {"error": SECRET}})
+    record = {"loc": location, "type": "json_invalid", "msg": "JSON decode error"}
+    error = field_error({**record, "ctx": {"error": SECRET}})
     assert error == FieldError("body", "json_invalid", message)
+
+
+class Settings(BaseModel):
+    """Fields that are JSON in a string."""
+
+    settings: Json[Any] = None
+    several: list[Json[Any]] = []
+
+
+def test_malformed_json_in_a_field_is_that_fields_mistake() -> None:
+    app = FastAPI()
+    install(app)
+
+    @app.post("/body")
+    def read_body(body: Settings) -> None: ...
+
+    @app.post("/form")
+    def read_form(settings: Annotated[Json[Any], Form()]) -> None: ...
+
+    @app.post("/whole")
+    def read_whole(body: Annotated[Json[Any], Body()]) -> None: ...
+
+    @app.get("/query")
+    def read_query(f: Json[Any]) -> None: ...
+
+    client = TestClient(app)
+    responses = {
+        "settings": client.post("/body", json={"settings": "{bad"}),
+        "several.1": client.post("/body", json={"several": ["{}", "{bad"]}),
+        "form": client.post("/form", data={"settings": "{bad"}),
+        "body": client.post("/whole", json="{bad"),
+        "query.f": client.get("/query", params={"f": "{bad"}),
+    }
+    for field, response in responses.items():
+        assert response.json()["fields"] == [
+            {
+                "field": "settings" if field == "form" else field,
+                "code": "json_invalid",
+                "message": "Input should be valid JSON",
+            }
+        ]
+    (field,) = client.post("/body", content="{bad", headers=JSON).json()["fields"]
+    assert (field["field"], field["message"]) == (
+        "body",
+        "The body is not valid JSON at character 1",
+    )
 
 
 @pytest.mark.parametrize(
