@@ -16,7 +16,7 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.routing import BaseRoute, Host, Mount, Router
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from authpi_errors._routing import are_hosts_among, matched_routes
+from authpi_errors._routing import does_path_decide, matched_routes
 
 __all__ = [
     "Cors",
@@ -119,7 +119,7 @@ class KnownCors:
         if known is None:
             routes = matched_routes(scope)
             known = _cors_in(routes), (router, route)
-            if len(root_path) <= _LONGEST_KNOWN and not are_hosts_among(scope, routes):
+            if len(root_path) <= _LONGEST_KNOWN and does_path_decide(scope, routes):
                 if len(self._known) >= _MOST_KNOWN:
                     self._known.clear()
                 self._known[key] = known

@@ -12,13 +12,13 @@ from types import UnionType
 from typing import Any, Final, NamedTuple, cast
 
 from starlette.endpoints import HTTPEndpoint
-from starlette.routing import BaseRoute, Host, Match, Mount, Router
+from starlette.routing import BaseRoute, Host, Match, Mount, Route, Router, WebSocketRoute
 from starlette.types import Scope
 
 __all__ = [
     "Routes",
     "allowed_methods",
-    "are_hosts_among",
+    "does_path_decide",
     "is_nested",
     "is_routed",
     "matched_routes",
@@ -100,14 +100,31 @@ def is_nested(scope: Scope) -> bool:
     return "app_root_path" in scope or ("route" in scope and _has_host(_routes_of(scope)))
 
 
-def are_hosts_among(scope: Scope, routes: Iterable[BaseRoute]) -> bool:
-    """Say whether the host of a request has a say in that it takes these routes."""
-    return any(map(_has_host, [_routes_of(scope), *map(_routes_in, routes)]))
-
-
 def _has_host(routes: Iterable[BaseRoute]) -> bool:
     # Most applications have none. One in a router that FastAPI includes is not seen here.
     return any(isinstance(route, Host) for route in routes)
+
+
+def does_path_decide(scope: Scope, routes: Iterable[BaseRoute]) -> bool:
+    """Say whether a request takes these routes for its path and its method alone.
+
+    A host has a say in that, and so may what a route of the user's asks.
+    """
+    asked = [_routes_of(scope), *map(_routes_in, routes)]
+    with suppress(Exception):
+        return all(map(_asks_path, _effective(route for among in asked for route in among)))
+    # An included router that has something else for a route.
+    return False
+
+
+def _asks_path(route: BaseRoute) -> bool:
+    original: BaseRoute = getattr(route, "original_route", route)
+    matches = type(original).matches
+    return matches in _OF_PATHS or matches.__module__ == "fastapi.routing"
+
+
+# How Starlette's routes find out; those of FastAPI that are no routers do so, too.
+_OF_PATHS: Final = (Route.matches, Mount.matches, WebSocketRoute.matches)
 
 
 def _routes_of(scope: Scope) -> Sequence[BaseRoute]:

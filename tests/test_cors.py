@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import pytest
-from fastapi import FastAPI
+from fastapi import APIRouter, FastAPI
 from starlette.applications import Starlette
+from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
-from starlette.routing import BaseRoute, Host, Mount, Route, Router
+from starlette.routing import BaseRoute, Host, Match, Mount, Route, Router
 from starlette.testclient import TestClient
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -177,6 +178,126 @@ def test_one_router_of_two_hosts_has_cors_headers_where_it_has_the_middleware(
     for host in (first, "pub.example", "internal.example", "pub.example"):
         headers = client.get("/bug", headers={**ORIGIN, "Host": host}).headers
         assert ("access-control-allow-origin" in headers) == (host == "pub.example")
+
+
+def test_a_router_that_can_not_be_asked_is_no_matter_of_others() -> None:
+    app, router, broken = FastAPI(), APIRouter(), Route("/x", endpoint)
+    broken.methods = 7  # type: ignore[assignment]  # pyright: ignore[reportAttributeAccessIssue]
+    router.routes.append(broken)
+    app.get("/")(fail_for_all)
+    app.include_router(router)
+    install(app)
+    assert TestClient(app).get("/").status_code == 404
+    asked: dict[str, Any] = {
+        "type": "http",
+        "method": "GET",
+        "path": "/",
+        "root_path": "",
+        "headers": [],
+    }
+    known = KnownCors()
+    for _ in range(2):
+        assert not known.of_routes({**asked, "router": app.router, "route": app.routes[-2]})
+
+
+class Tenant(Mount):
+    """A mount of the user's, which asks for more than the path."""
+
+    def __init__(self, name: str, app: ASGIApp) -> None:
+        super().__init__("/", app)
+        self.tenant = name
+
+    def matches(self, scope: Scope) -> tuple[Match, Scope]:
+        is_own = Headers(scope=scope).get("host") == f"{self.tenant}.example"
+        return super().matches(scope) if is_own else (Match.NONE, {})
+
+
+def tenants(make: Callable[[str, ASGIApp], BaseRoute]) -> list[BaseRoute]:
+    """Make routes that lead two tenants to one application, each with CORS of its own."""
+    inner = FastAPI(routes=[Route("/starlettes", fail_for_all)])
+    inner.get("/fastapis")(fail_for_all)
+    return [
+        make(name, CORSMiddleware(inner, allow_origins=[f"https://{name}.example"]))
+        for name in "ab"
+    ]
+
+
+async def fail_for_all(request: Request) -> None:
+    raise NotFoundError
+
+
+def host(name: str, app: ASGIApp) -> Host:
+    return Host(f"{name}.example", app)
+
+
+def including(routes: list[BaseRoute], prefix: str = "", depth: int = 1) -> FastAPI:
+    """Make an application that includes a router, which includes another, which has routes."""
+    router = APIRouter()
+    router.routes.extend(routes)
+    for _ in range(depth - 1):
+        outer = APIRouter()
+        outer.include_router(router)
+        router = outer
+    app = FastAPI()
+    app.include_router(router, prefix=prefix)
+    return app
+
+
+TENANTS: dict[str, tuple[Callable[[], Starlette], str]] = {
+    "hosts": (lambda: Starlette(routes=tenants(host)), ""),
+    "hosts of FastAPI": (lambda: FastAPI(routes=tenants(host)), ""),
+    "hosts in an included router": (lambda: including(tenants(host)), ""),
+    "hosts in an included router with a prefix": (lambda: including(tenants(host), "/v1"), "/v1"),
+    "hosts in a router that is included twice": (lambda: including(tenants(host), depth=2), ""),
+    "hosts in a mount": (lambda: Starlette(routes=[Mount("/v1", routes=tenants(host))]), "/v1"),
+    "hosts in a mounted application that includes them": (
+        lambda: Starlette(routes=[Mount("/v1", including(tenants(host)))]),
+        "/v1",
+    ),
+    "hosts in a mount in an included router": (
+        lambda: including([Mount("/v1", routes=tenants(host))]),
+        "/v1",
+    ),
+    "one host, and what is not in an included router": (
+        lambda: mixed(*tenants(host)),
+        "",
+    ),
+    "mounts of the user's": (lambda: Starlette(routes=tenants(Tenant)), ""),
+    "mounts of the user's in a mount": (
+        lambda: Starlette(routes=[Mount("/v1", routes=tenants(Tenant))]),
+        "/v1",
+    ),
+}
+
+
+def mixed(first: BaseRoute, second: BaseRoute) -> FastAPI:
+    """Make an application with a host in an included router, and one beside it for all others."""
+    app = including([first])
+    app.router.routes.append(Mount("", cast("Host", second).app))
+    return app
+
+
+@pytest.mark.parametrize("add", WAYS.values(), ids=WAYS)
+@pytest.mark.parametrize("first", ["a", "b"])
+@pytest.mark.parametrize("path", ["/starlettes", "/fastapis", "/nowhere"])
+@pytest.mark.parametrize(("make", "prefix"), TENANTS.values(), ids=TENANTS)
+def test_a_tenants_errors_are_never_shown_to_anothers_pages(
+    make: Callable[[], Starlette],
+    prefix: str,
+    path: str,
+    first: str,
+    add: Callable[[Starlette], object],
+) -> None:
+    app = make()
+    add(app)
+    for tenant in (first, "a", "b", "a"):
+        for page in "ab":
+            client = TestClient(app, base_url=f"http://{tenant}.example")
+            headers = client.get(
+                prefix + path, headers={"Origin": f"https://{page}.example"}
+            ).headers
+            allowed = headers.get("access-control-allow-origin")
+            assert allowed == (f"https://{page}.example" if page == tenant else None)
 
 
 ROUTES = [Route("/bug", crash), Route("/", succeed)]
