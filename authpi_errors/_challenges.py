@@ -12,7 +12,7 @@ from starlette.types import Scope
 
 from authpi_errors._headers import is_token
 
-__all__ = ["Challenge", "has_credentials", "merge", "parse_challenges"]
+__all__ = ["Challenge", "has_credentials", "merge", "parse_challenges", "scheme_of_token"]
 
 # RFC 6750, 3: what `error_description`, `error` and `scope` must not contain.
 _NOT_IN_BEARER: Final = re.compile(r"[^\x20\x21\x23-\x5b\x5d-\x7e]")
@@ -36,6 +36,7 @@ _PLAIN_CHALLENGE: Final = rf"{_NAME}(?: ++{_PARAMETERS})?"
 _CHALLENGES: Final = re.compile(
     rf"[ \t,]*+{_PLAIN_CHALLENGE}(?:{_COMMA}{_PLAIN_CHALLENGE})*[ \t,]*+"
 )
+_TOKEN_CHALLENGE: Final = re.compile(rf"({_NAME}) ++[A-Za-z0-9._~+/-]++=*+")
 _ESCAPED: Final = re.compile(r"\\(.)")
 
 
@@ -169,6 +170,12 @@ def parse_challenges(value: str) -> list[Challenge] | None:
             return None
         challenges.append(Challenge(found[1], {name: _unquoted(text) for name, text in pairs}))
     return challenges
+
+
+def scheme_of_token(value: str) -> str | None:
+    """Give the scheme of a challenge that has a `token68` (RFC 9110, 11.2), if this is one."""
+    found = _TOKEN_CHALLENGE.fullmatch(value)
+    return found[1] if found else None
 
 
 def _unquoted(text: str) -> str:

@@ -24,8 +24,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from enum import Enum
+from itertools import islice
 from types import MappingProxyType
-from typing import Final, TypedDict, Unpack
+from typing import Final, TypedDict, TypeGuard, Unpack
 
 from authpi_errors import codes
 from authpi_errors._challenges import Challenge
@@ -34,6 +36,7 @@ from authpi_errors.codes import ErrorCode
 
 __all__ = [
     "ERRORS",
+    "MOST_ITEMS",
     "AccessDeniedError",
     "AuthPIError",
     "ConflictError",
@@ -50,6 +53,9 @@ __all__ = [
     "UsageLimitExceededError",
     "error_with",
 ]
+
+# An iterator can be endless.
+MOST_ITEMS: Final = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,8 +169,13 @@ class AuthPIError(Exception):
         del method
         return {}
 
-    def challenge(self, offered: Sequence[Challenge], description: str) -> Sequence[Challenge]:
-        """Give the challenges that only this error has, made of those that are offered."""
+    def challenge(
+        self, offered: Sequence[Challenge], description: str
+    ) -> Sequence[Challenge | None]:
+        """Give the challenges that only this error has, made of those that are offered.
+
+        What was given and can't be sent stands in it as `None`.
+        """
         del offered, description
         return ()
 
@@ -211,8 +222,8 @@ class InvalidContentTypeError(AuthPIError):
 
     def header_fields(self, method: str) -> Mapping[str, str | None]:
         """List what is supported."""
-        given = list(_words(self.supported))
-        supported = [media_range for media_range in given if is_media_range(media_range)]
+        given = _words(self.supported)
+        supported = [word for word in given if word is not None and is_media_range(word)]
         names = ("accept", _ACCEPT_BY_METHOD.get(method)) if supported else ()
         fields: dict[str, str | None] = {
             name: ", ".join(supported) for name in names if name is not None
@@ -251,17 +262,22 @@ class InsufficientScopeError(AuthPIError):
         if scope is not InsufficientScopeError.scope:
             self.scope = scope
 
-    def challenge(self, offered: Sequence[Challenge], description: str) -> Sequence[Challenge]:
+    def challenge(
+        self, offered: Sequence[Challenge], description: str
+    ) -> Sequence[Challenge | None]:
         """Ask for the scope in each scheme that takes tokens; in `Bearer` where none is offered."""
         parameters = {"error": "insufficient_scope", "error_description": description}
+        given = _words(self.scope)
+        words = [word for word in given if word is not None]
         # RFC 6749, 3.3: one space between the words.
-        scope = " ".join(" ".join(_words(self.scope)).split())
+        scope = " ".join(" ".join(words).split())
         if scope:
             parameters["scope"] = scope
         schemes = [challenge for challenge in offered if challenge.takes_tokens]
-        return [
+        challenges = [
             challenge.with_parameters(parameters) for challenge in schemes or [Challenge("Bearer")]
         ]
+        return challenges if len(words) == len(given) else [*challenges, None]
 
 
 class _AuthenticationError(AuthPIError):
@@ -285,10 +301,13 @@ class _AuthenticationError(AuthPIError):
         if challenges is not _AuthenticationError.challenges:
             self.challenges = challenges
 
-    def challenge(self, offered: Sequence[Challenge], description: str) -> Sequence[Challenge]:
+    def challenge(
+        self, offered: Sequence[Challenge], description: str
+    ) -> Sequence[Challenge | None]:
         """Give the challenges as they are: RFC 6750, 3.1 has no `error` for this."""
         del description
-        return tuple(self.challenges) or offered
+        given = _challenges(self.challenges)
+        return given if any(given) else [*offered, *given]
 
 
 class SessionExpiredError(_AuthenticationError):
@@ -296,11 +315,13 @@ class SessionExpiredError(_AuthenticationError):
 
     code = codes.SESSION_EXPIRED
 
-    def challenge(self, offered: Sequence[Challenge], description: str) -> Sequence[Challenge]:
+    def challenge(
+        self, offered: Sequence[Challenge], description: str
+    ) -> Sequence[Challenge | None]:
         """Tell token schemes that the token is invalid: RFC 6750, 3.1 has no word for expired."""
         parameters = {"error": "invalid_token", "error_description": description}
         return [
-            challenge.with_parameters(parameters) if challenge.takes_tokens else challenge
+            challenge.with_parameters(parameters) if _takes_tokens(challenge) else challenge
             for challenge in super().challenge(offered, description)
         ]
 
@@ -375,9 +396,32 @@ class ServerError(AuthPIError):
     code = codes.SERVER_ERROR
 
 
-def _words(words: Iterable[str] | None) -> Iterable[str]:
-    """Take one string for one word, and nothing for none, as people will."""
-    return (words,) if isinstance(words, str) else words or ()
+def _items(given: Iterable[object] | None) -> list[object]:
+    """List what an application gave, as far as it can be read; what can't be is `None`."""
+    items: list[object] = []
+    try:
+        items.extend(islice(() if given is None else given, MOST_ITEMS))
+    except Exception:
+        items.append(None)
+    return items
+
+
+def _challenges(given: Iterable[object]) -> list[Challenge | None]:
+    return [item if isinstance(item, Challenge) else None for item in _items(given)]
+
+
+def _takes_tokens(challenge: Challenge | None) -> TypeGuard[Challenge]:
+    return challenge is not None and challenge.takes_tokens
+
+
+def _words(words: Iterable[str] | Enum | None) -> list[str | None]:
+    """Take one for a list of one, and nothing for none, as people will; `None` is no word."""
+    return [*map(_word, (words,) if isinstance(words, str | Enum) else _items(words))]
+
+
+def _word(item: object) -> str | None:
+    word: object = item.value if isinstance(item, Enum) else item
+    return str.__str__(word) if isinstance(word, str) else None
 
 
 ERRORS: Final[Mapping[str, type[AuthPIError]]] = MappingProxyType(

@@ -18,13 +18,18 @@ from uuid import UUID
 import orjson
 
 from authpi_errors import _headers
-from authpi_errors._challenges import Challenge, merge, parse_challenges
-from authpi_errors._exceptions import AuthPIError, FieldError
+from authpi_errors._challenges import Challenge, merge, parse_challenges, scheme_of_token
+from authpi_errors._exceptions import (
+    MOST_ITEMS,
+    AuthPIError,
+    FieldError,
+    InsufficientScopeError,
+)
 from authpi_errors._headers import Header
 from authpi_errors._registry import ErrorRegistry
 from authpi_errors.codes import ErrorCode, is_error_status
 
-__all__ = ["MOST_ITEMS", "NOBODY", "Asked", "ErrorResponse", "render"]
+__all__ = ["NOBODY", "Asked", "ErrorResponse", "render"]
 
 # The contract's members. Those that an application adds come after them and replace none.
 _MEMBERS: Final = frozenset(
@@ -48,9 +53,6 @@ _FRAMING: Final = frozenset(
 # RFC 6749, 5.1 and 5.2: what is said of credentials is not to be stored.
 _NO_STORE: Final = (b"cache-control", b"no-store")
 _JSON: Final = (b"content-type", b"application/json")
-
-# An iterator can be endless.
-MOST_ITEMS: Final = 1000
 
 _T = TypeVar("_T")
 
@@ -151,10 +153,9 @@ def render(error: AuthPIError, registry: ErrorRegistry, asked: Asked = NOBODY) -
     names = {name for name, _ in given}
     if b"cache-control" not in names:
         headers.append(_NO_STORE)
-    said = parts.said_challenges(given)
-    if said is not None:
-        headers += parts.challenges(registry, status, description, said, asked)
-        given = [field for field in given if field[0] != b"www-authenticate"]
+    said = [value.decode("latin-1") for name, value in given if name == b"www-authenticate"]
+    headers += parts.challenges(registry, status, description, said, asked)
+    given = [field for field in given if field[0] != b"www-authenticate"]
     framing = _JSON, (b"content-length", b"%d" % len(body))
     return ErrorResponse(
         status, (*framing, *headers, *given), body, code.value, reference, tuple(parts.dropped)
@@ -231,22 +232,21 @@ class _Parts:
             else:
                 yield header
 
-    def said_challenges(self, given: list[Header]) -> list[Challenge] | None:
-        """Read the challenges that the application gave as a header; `None` if they stay so."""
-        said = [value.decode("latin-1") for name, value in given if name == b"www-authenticate"]
-        return parse_challenges(", ".join(said)) if said else []
-
     def challenges(
         self,
         registry: ErrorRegistry,
         status: int,
         description: str,
-        said: list[Challenge],
+        lines: list[str],
         asked: Asked,
     ) -> list[Header]:
-        """Encode the challenges. RFC 9110, 15.5.2: a 401 has one, whatever the error."""
+        """Encode the challenges. RFC 9110, 15.5.2: a 401 has one, whatever the error.
+
+        What the application gave as headers comes first, and stays as it is if it can't be read.
+        """
+        said, unread = _read_challenges(lines)
         offered = registry.challenges
-        if said and not registry.challenges_given:
+        if lines and not registry.challenges_given:
             # Nobody but the application has said what the schemes are.
             offered = tuple(said)
         ours = self.read("challenge", lambda make: self._challenges(make(offered, description)))
@@ -255,16 +255,20 @@ class _Parts:
         if ours and status == 401 and not asked.has_credentials():
             # RFC 6750, 3.1.
             ours = [challenge.without_error() for challenge in ours]
-        return [
-            (b"www-authenticate", str(challenge).encode("latin-1"))
+        taken = {(scheme_of_token(line) or "").lower() for line in unread}
+        merged = (
+            str(challenge)
             for challenge in merge(said, ours or ())
-        ]
+            if challenge.parameters or challenge.scheme.lower() not in taken
+        )
+        return [(b"www-authenticate", line.encode("latin-1")) for line in (*unread, *merged)]
 
     def _challenges(self, challenges: Iterable[object]) -> list[Challenge]:
         found = list(challenges)
         usable = [challenge for challenge in found if isinstance(challenge, Challenge)]
         if len(usable) < len(found):
-            self.dropped.append("challenges")
+            lacks_scope = isinstance(self._error, InsufficientScopeError)
+            self.dropped.append("scope" if lacks_scope else "challenges")
         return usable
 
     def extra(self, extra: Mapping[str, object]) -> dict[str, object]:
@@ -353,6 +357,19 @@ def _current_etag(headers: list[Header]) -> dict[str, str]:
     """Repeat the entity tag of a 412 under both names that AuthPI's clients read."""
     tags = [value.decode("latin-1") for name, value in headers if name == b"etag"]
     return dict.fromkeys(("current_etag", "currentETag"), tags[0]) if tags else {}
+
+
+def _read_challenges(lines: list[str]) -> tuple[list[Challenge], list[str]]:
+    """Read challenges that stand in headers; give those that can't be read, too."""
+    said: list[Challenge] = []
+    unread: list[str] = []
+    for line in lines:
+        challenges = parse_challenges(line)
+        if challenges is None:
+            unread.append(line)
+        else:
+            said += challenges
+    return said, unread
 
 
 def _plain(member: dict[str, object]) -> dict[str, object]:

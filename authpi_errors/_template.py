@@ -13,9 +13,9 @@ import orjson
 from starlette.types import Message, Scope
 
 from authpi_errors._challenges import has_credentials
-from authpi_errors._exceptions import AuthPIError, FieldError
+from authpi_errors._exceptions import MOST_ITEMS, AuthPIError, FieldError
 from authpi_errors._headers import Header, is_entity_tag
-from authpi_errors._rendering import MOST_ITEMS, Asked, ErrorResponse
+from authpi_errors._rendering import Asked, ErrorResponse
 from authpi_errors._validation import InvalidFields, is_list
 from authpi_errors.codes import ErrorCode
 

@@ -21,7 +21,7 @@ from authpi_errors import (
     SessionExpiredError,
     UnauthorizedClientError,
 )
-from authpi_errors._challenges import has_credentials, merge, parse_challenges
+from authpi_errors._challenges import has_credentials, merge, parse_challenges, scheme_of_token
 from authpi_errors._rendering import render
 
 REALM = Challenge("Bearer", {"realm": "core"})
@@ -70,6 +70,22 @@ def test_a_field_is_read(value: str, challenges: list[Challenge] | None) -> None
     assert parse_challenges(value) == challenges
 
 
+@pytest.mark.parametrize(
+    ("value", "scheme"),
+    [
+        ("Negotiate YWJj=", "Negotiate"),
+        ("Negotiate  a-._~+/b==", "Negotiate"),
+        ("Negotiate", None),
+        ("Negotiate a=b", None),
+        ("Negotiate a b", None),
+        ('Basic realm="The "a" API"', None),
+        ("", None),
+    ],
+)
+def test_a_challenge_may_have_a_token(value: str, scheme: str | None) -> None:
+    assert scheme_of_token(value) == scheme
+
+
 tokens = st.from_regex(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", fullmatch=True)
 quotable = st.text(st.characters(max_codepoint=0xFF, exclude_categories=["Cc"]))
 
@@ -99,6 +115,7 @@ def test_what_is_written_is_read(challenges: list[Challenge]) -> None:
 def test_reading_takes_linear_time(hostile: str) -> None:
     started = time.perf_counter()
     assert parse_challenges(hostile) is None
+    assert scheme_of_token(hostile) is None
     assert time.perf_counter() - started < 1
 
 

@@ -351,8 +351,15 @@ def test_without_a_current_entity_tag_there_is_none() -> None:
     assert error.header_fields("PUT") == {}
 
 
+def given_by(error: AuthPIError, offered: list[Challenge], description: str) -> list[Challenge]:
+    """Give the challenges of an error, of which all can be sent."""
+    challenges = error.challenge(offered, description)
+    assert None not in challenges
+    return [challenge for challenge in challenges if challenge]
+
+
 def test_lack_of_scope_is_said_as_in_rfc_6750() -> None:
-    challenges = InsufficientScopeError(scope="a").challenge([BEARER], "No.")
+    challenges = given_by(InsufficientScopeError(scope="a"), [BEARER], "No.")
     (parameters,) = [dict(challenge.parameters) for challenge in challenges]
     assert parameters == {
         "realm": "core",
@@ -373,7 +380,7 @@ def test_lack_of_scope_is_said_as_in_rfc_6750() -> None:
     ],
 )
 def test_scope_is_asked_for(scope: Any, sent: str | None) -> None:
-    challenges = InsufficientScopeError(scope=scope).challenge([BEARER], "No.")
+    challenges = given_by(InsufficientScopeError(scope=scope), [BEARER], "No.")
     assert [challenge.parameters.get("scope") for challenge in challenges] == [sent]
 
 
@@ -388,13 +395,13 @@ def test_scope_is_asked_for(scope: Any, sent: str | None) -> None:
 def test_scope_is_asked_for_where_tokens_are_taken(
     offered: list[Challenge], schemes: list[str]
 ) -> None:
-    challenges = InsufficientScopeError(scope="a").challenge(offered, "No.")
+    challenges = given_by(InsufficientScopeError(scope="a"), offered, "No.")
     assert [challenge.scheme for challenge in challenges] == schemes
 
 
 def test_scope_that_is_needed_replaces_the_scope_that_is_always_offered() -> None:
     offered = Challenge("Bearer", {"scope": "read"})
-    challenges = InsufficientScopeError(scope="write").challenge([offered], "No.")
+    challenges = given_by(InsufficientScopeError(scope="write"), [offered], "No.")
     assert [challenge.parameters["scope"] for challenge in challenges] == ["write"]
 
 
@@ -410,7 +417,7 @@ def test_own_challenges_replace_those_offered(
 
 
 def test_expired_session_is_an_invalid_token_for_schemes_that_take_tokens() -> None:
-    challenges = SessionExpiredError().challenge([BASIC, BEARER], "Over.")
+    challenges = given_by(SessionExpiredError(), [BASIC, BEARER], "Over.")
     assert [dict(challenge.parameters) for challenge in challenges] == [
         {"realm": "core"},
         {"realm": "core", "error": "invalid_token", "error_description": "Over."},

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from enum import Enum
+from itertools import repeat
 from typing import Any, NoReturn
 from uuid import UUID
 
@@ -291,6 +292,9 @@ def test_entity_tag_in_the_headers_of_a_412_is_in_the_body_too(error: type[AuthP
 
 
 OFFERED = ErrorRegistry(challenges=[Challenge("Bearer", {"realm": "a"}), Challenge("Basic")])
+LINES = MutableHeaders(raw=[])
+LINES.append("WWW-Authenticate", "Negotiate YWJj=")
+LINES.append("WWW-Authenticate", "Bearer x=y")
 
 
 @pytest.mark.parametrize(
@@ -322,8 +326,31 @@ OFFERED = ErrorRegistry(challenges=[Challenge("Bearer", {"realm": "a"}), Challen
         ),
         pytest.param(
             UnauthorizedClientError(headers={"WWW-Authenticate": "Negotiate YWJj="}),
-            ["Negotiate YWJj="],
-            id="a header that can't be merged, as it is",
+            ["Negotiate YWJj=", 'Bearer realm="a"', "Basic"],
+            id="a header without parameters, as it is, and those that are offered",
+        ),
+        pytest.param(
+            UnauthorizedClientError(headers={"WWW-Authenticate": "basic YWJj="}),
+            ["basic YWJj=", 'Bearer realm="a"'],
+            id="a scheme without parameters only once",
+        ),
+        pytest.param(
+            UnauthorizedClientError(headers={"WWW-Authenticate": 'Basic realm="The "a" API"'}),
+            ['Basic realm="The "a" API"', 'Bearer realm="a"', "Basic"],
+            id="a header that is malformed, as it is, and those that are offered",
+        ),
+        pytest.param(
+            UnauthorizedClientError(headers=LINES),
+            ["Negotiate YWJj=", 'Bearer realm="a", x="y"', "Basic"],
+            id="of several lines each by itself",
+        ),
+        pytest.param(
+            InsufficientScopeError("No.", headers={"WWW-Authenticate": "Negotiate YWJj="}),
+            [
+                "Negotiate YWJj=",
+                'Bearer realm="a", error="insufficient_scope", error_description="No."',
+            ],
+            id="a header, and what the code says",
         ),
         pytest.param(
             AccessDeniedError(status=401), ['Bearer realm="a"', "Basic"], id="any error with a 401"
@@ -370,6 +397,16 @@ def test_challenge_says_what_rfc_6750_says(error: AuthPIError, parts: list[str])
             InsufficientScopeError("No.", scope="a", headers={"WWW-Authenticate": "Basic"}),
             ["Basic", 'Bearer error="insufficient_scope", error_description="No.", scope="a"'],
             id="RFC 6750 has a scheme of its own",
+        ),
+        pytest.param(
+            UnauthorizedClientError(headers={"WWW-Authenticate": "Negotiate YWJj="}),
+            ["Negotiate YWJj="],
+            id="a 401 without parameters",
+        ),
+        pytest.param(
+            InsufficientScopeError("No.", headers={"WWW-Authenticate": "Negotiate YWJj="}),
+            ["Negotiate YWJj=", 'Bearer error="insufficient_scope", error_description="No."'],
+            id="RFC 6750 has a scheme of its own beside one without parameters",
         ),
     ],
 )
@@ -426,7 +463,61 @@ def test_challenge_that_is_none_gives_way_to_one_and_is_named(error: Any, challe
     response = rendered(error(challenges=challenges))
     (challenge,) = header(response, "www-authenticate")
     assert challenge.split(" ")[0] == "Bearer"
-    assert response.dropped
+    assert ('error="invalid_token"' in challenge) is (error is SessionExpiredError)
+    assert response.dropped == ("challenges",)
+
+
+@pytest.mark.parametrize("error", [UnauthorizedClientError, SessionExpiredError])
+def test_challenge_that_is_one_is_sent_beside_what_is_none(error: Any) -> None:
+    response = rendered(error(challenges=["Bearer", Challenge("DPoP"), None]))
+    (challenge,) = header(response, "www-authenticate")
+    assert challenge.split(" ")[0] == "DPoP"
+    assert response.dropped == ("challenges",)
+
+
+class Right(Enum):
+    """What a token allows."""
+
+    READ = "users:read"
+    SECOND = 2
+
+
+@pytest.mark.parametrize(
+    ("scope", "said", "dropped"),
+    [
+        pytest.param(Right.READ, "users:read", (), id="a member of an enum"),
+        pytest.param([Right.READ, "a"], "users:read a", (), id="a member of an enum in a list"),
+        pytest.param([Right.SECOND, "a"], "a", ("scope",), id="a member that is no text"),
+        pytest.param([None, "a"], "a", ("scope",), id="None in a list"),
+        pytest.param(None, None, (), id="None"),
+        pytest.param(5, None, ("scope",), id="a number"),
+        pytest.param(b"a", None, ("scope",), id="bytes"),
+        pytest.param(map(int, ["a"]), None, ("scope",), id="what can't be read"),
+        pytest.param((word for word in ("a", "b")), "a b", (), id="a generator"),
+        pytest.param(repeat("a"), " ".join(["a"] * 1_000), (), id="an endless iterator"),
+    ],
+)
+def test_lack_of_a_scope_is_said_whatever_the_scope_is(
+    scope: Any, said: str | None, dropped: tuple[str, ...]
+) -> None:
+    response = rendered(InsufficientScopeError("No.", scope=scope))
+    expected = 'Bearer error="insufficient_scope", error_description="No."'
+    expected += "" if said is None else f', scope="{said}"'
+    assert header(response, "www-authenticate") == [expected]
+    assert response.dropped == dropped
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        InvalidContentTypeError(supported=repeat("a/b")),
+        UnauthorizedClientError(challenges=repeat(Challenge("A"))),
+        SessionExpiredError(challenges=repeat(Challenge("Bearer"))),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+def test_endless_iterator_has_an_end(error: AuthPIError) -> None:
+    assert rendered(error).status == error.code.status
 
 
 @pytest.mark.parametrize(
