@@ -210,12 +210,23 @@ def has_credentials(scope: Scope) -> bool:
     """Say whether a request has credentials, in any of the places where they are sent.
 
     These are `Authorization` (RFC 9110, 11.6.2), a cookie, in which a session may be, and
-    `access_token` in the query (RFC 6750, 2.3).
+    `access_token` in the query (RFC 6750, 2.3). Beside those of the standards there are the usual
+    names of tokens and keys in other headers and in the query.
     """
     for name, _ in scope.get("headers", ()):
         if name in _CREDENTIALS:
             return True
-    return b"access_token=" in scope.get("query_string", b"")
+    return _IN_QUERY.search(scope.get("query_string", b"")) is not None
 
 
-_CREDENTIALS: Final = (b"authorization", b"cookie")
+_CREDENTIALS: Final = frozenset(
+    b"""
+    authorization cookie
+    api-key apikey auth-token session-id session-token token
+    x-access-token x-api-key x-api-token x-auth x-auth-key x-auth-token x-authorization
+    x-session x-session-id x-session-token x-token
+    """.split()
+)
+_IN_QUERY: Final = re.compile(
+    rb"access_token=|(?:^|&)(?:(?:api|auth|session)_?)?token=|(?:^|&)api_?key=", re.IGNORECASE
+)

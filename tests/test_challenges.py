@@ -152,13 +152,31 @@ def test_a_bare_challenge_keeps_what_is_no_error() -> None:
 @pytest.mark.parametrize(
     ("scope", "has"),
     [
-        ({}, False),
-        ({"headers": [(b"accept", b"*/*")], "query_string": b"token=1"}, False),
-        ({"headers": [(b"authorization", b"Bearer x")]}, True),
-        ({"headers": [(b"cookie", b"session=1")]}, True),
-        ({"headers": [], "query_string": b"a=b&access_token=1"}, True),
+        pytest.param({}, False, id="a bare scope"),
+        pytest.param(
+            {"headers": [(b"accept", b"*/*")], "query_string": b"page_token=1&monkey=1&a=token"},
+            False,
+            id="none",
+        ),
+        pytest.param(
+            {"headers": [(b"x-csrf-token", b"x"), (b"idempotency-key", b"x")]},
+            False,
+            id="headers for something else",
+        ),
+        pytest.param({"headers": [(b"authorization", b"Bearer x")]}, True, id="Authorization"),
+        pytest.param({"headers": [(b"cookie", b"session=1")]}, True, id="a cookie"),
+        pytest.param(
+            {"headers": [(b"accept", b"*/*"), (b"x-auth-token", b"x")]},
+            True,
+            id="a token in another header",
+        ),
+        pytest.param({"headers": [(b"x-api-key", b"x")]}, True, id="a key in another header"),
+        pytest.param(
+            {"headers": [], "query_string": b"a=b&access_token=1"}, True, id="in the query"
+        ),
+        pytest.param({"query_string": b"token=1"}, True, id="another token in the query"),
+        pytest.param({"query_string": b"a=b&api_key=1"}, True, id="a key in the query"),
     ],
-    ids=["a bare scope", "none", "Authorization", "a cookie", "in the query"],
 )
 def test_request_has_credentials(scope: dict[str, Any], has: bool) -> None:
     assert has_credentials(scope) is has
