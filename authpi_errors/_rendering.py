@@ -145,6 +145,7 @@ def render(error: AuthPIError, registry: ErrorRegistry, asked: Asked = NOBODY) -
     if status == 405:
         headers.append(_allow(given, asked.allowed_methods()))
     if status == 412:
+        given = list(parts.with_entity_tags(given))
         members.update(_current_etag([*headers, *given]))
     body = orjson.dumps({**members, **(parts.read("extra", parts.extra) or {})})
 
@@ -231,6 +232,17 @@ class _Parts:
                 self.dropped.append(name)
             else:
                 yield header
+
+    def with_entity_tags(self, given: Iterable[Header]) -> Iterator[Header]:
+        """Quote entity tags, and leave out what can't be one."""
+        for name, value in given:
+            tag = _headers.entity_tag(value.decode("latin-1")) if name == b"etag" else None
+            if tag is not None:
+                yield name, tag.encode("latin-1")
+            elif name == b"etag":
+                self.dropped.append("header 'etag'")
+            else:
+                yield name, value
 
     def challenges(
         self,

@@ -291,6 +291,28 @@ def test_entity_tag_in_the_headers_of_a_412_is_in_the_body_too(error: type[AuthP
     assert (body(response).get("current_etag"), body(response).get("currentETag")) == ('"1"', '"1"')
 
 
+@pytest.mark.parametrize(
+    ("given", "tag"),
+    [
+        pytest.param("abc", '"abc"', id="without quotes"),
+        pytest.param(7, '"7"', id="a number"),
+        pytest.param('W/"1"', 'W/"1"', id="weak"),
+        pytest.param("a b", None, id="a blank"),
+        pytest.param('"a', None, id="half a tag"),
+        pytest.param("", None, id="nothing"),
+    ],
+)
+@pytest.mark.parametrize("error", [AuthPIError, PreconditionFailedError])
+def test_entity_tag_in_the_headers_of_a_412_is_quoted_or_left_out(
+    error: type[AuthPIError], given: Any, tag: str | None
+) -> None:
+    response = rendered(error(status=412, headers={"ETag": given, "X-A": "b"}))
+    assert header(response, "etag") == ([] if tag is None else [tag])
+    assert header(response, "x-a") == ["b"]
+    assert body(response).get("current_etag") == body(response).get("currentETag") == tag
+    assert response.dropped == (("header 'etag'",) if tag is None else ())
+
+
 OFFERED = ErrorRegistry(challenges=[Challenge("Bearer", {"realm": "a"}), Challenge("Basic")])
 LINES = MutableHeaders(raw=[])
 LINES.append("WWW-Authenticate", "Negotiate YWJj=")
