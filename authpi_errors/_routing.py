@@ -15,6 +15,8 @@ from starlette.endpoints import HTTPEndpoint
 from starlette.routing import BaseRoute, Host, Match, Mount, Route, Router, WebSocketRoute
 from starlette.types import Scope
 
+from authpi_errors._headers import is_token
+
 __all__ = [
     "Routes",
     "allowed_methods",
@@ -138,7 +140,24 @@ def allowed_methods(scope: Scope) -> list[str]:
 
     Starlette's own 405 names those of the first route of a path, and no other's.
     """
-    return [method for method in _METHODS if _takes({**scope, "method": method})]
+    named = sorted(set(_named(_routes_of(scope), _outside(scope))).difference(_METHODS))
+    return [method for method in (*_METHODS, *named) if _takes({**scope, "method": method})]
+
+
+def _named(routes: Iterable[BaseRoute], scope: Scope) -> Iterator[str]:
+    """Give the methods that routes of a path name, whichever of them comes first."""
+    for route in routes:
+        match, child_scope = _match(route, scope)
+        if match is Match.NONE:
+            continue
+        effective = list(_effective([route]))
+        if effective != [route]:
+            yield from _named(effective, scope)
+            continue
+        methods: object = getattr(route, "methods", None)
+        if isinstance(methods, set):
+            yield from filter(is_token, cast("set[object]", methods))
+        yield from _named(_routes_in(route), {**scope, **child_scope})
 
 
 def _takes(scope: Scope) -> bool:

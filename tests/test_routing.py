@@ -372,6 +372,46 @@ def test_mount_in_an_included_router_is_as_any_other(
     assert [*found, response.headers.get("access-control-allow-origin")] == said
 
 
+def with_methods_of_webdav() -> list[BaseRoute]:
+    """Give routes with methods that are not HTTP's own."""
+    odd = Route("/page", endpoint)
+    odd.methods = {"é€", "A B", "", 7, "LOCK"}  # type: ignore[arg-type]  # pyright: ignore[reportAttributeAccessIssue]
+    strange = Route("/page", endpoint)
+    strange.methods = 7  # type: ignore[assignment]  # pyright: ignore[reportAttributeAccessIssue]
+    return [
+        Route("/page", endpoint),
+        Route("/page", endpoint, methods=["PURGE", "MKCOL"]),
+        Route("/other", endpoint, methods=["COPY"]),
+        odd,
+        strange,
+    ]
+
+
+@pytest.mark.parametrize(
+    ("app", "path"),
+    [
+        pytest.param(Starlette(routes=with_methods_of_webdav()), "/page", id="routes"),
+        pytest.param(
+            Starlette(routes=[Mount("/in", routes=with_methods_of_webdav())]),
+            "/in/page",
+            id="routes in a mount",
+        ),
+    ],
+)
+def test_methods_are_those_that_routes_name_themselves_too(app: Starlette, path: str) -> None:
+    methods = ["GET", "HEAD", "LOCK", "MKCOL", "PURGE"]
+    scope = {**scope_of(app, "/nowhere"), "path": path, "method": "POST"}
+    assert allowed_methods(scope) == methods
+
+
+def test_methods_are_those_that_included_routes_name_themselves_too() -> None:
+    app, router = FastAPI(), APIRouter()
+    router.get("/page")(endpoint)
+    router.api_route("/page", methods=["PURGE"])(another)
+    app.include_router(router, prefix="/v1")
+    assert allowed_methods(scope_of(app, "/v1/page", "POST")) == ["GET", "PURGE"]
+
+
 class Strange(Endpoint):
     """An application of another framework, whose routes are nothing that Starlette knows."""
 
