@@ -141,7 +141,14 @@ def allowed_methods(scope: Scope) -> list[str]:
     Starlette's own 405 names those of the first route of a path, and no other's.
     """
     named = sorted(set(_named(_routes_of(scope), _outside(scope))).difference(_METHODS))
-    return [method for method in (*_METHODS, *named) if _takes({**scope, "method": method})]
+    allowed = [method for method in (*_METHODS, *named) if _takes({**scope, "method": method})]
+    return allowed or _methods_of_frontend(scope)
+
+
+def _methods_of_frontend(scope: Scope) -> list[str]:
+    """Give what FastAPI's `frontend` takes, which is no route, if a request has come to it."""
+    found: object = scope.get("fastapi")
+    return ["GET", "HEAD"] if isinstance(found, dict) and "frontend_path" in found else []
 
 
 def _named(routes: Iterable[BaseRoute], scope: Scope) -> Iterator[str]:

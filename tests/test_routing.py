@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Generator
-from typing import Any
+from pathlib import Path
+from typing import Any, cast
 
 import pytest
 from fastapi import APIRouter, FastAPI, WebSocket
@@ -18,7 +19,7 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import BaseRoute, Host, Match, Mount, Route, Router, WebSocketRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from authpi_errors import install
+from authpi_errors import ErrorMiddleware, install
 from authpi_errors._routing import Routes, allowed_methods, is_routed, matched_routes
 
 # --- Templates
@@ -410,6 +411,52 @@ def test_methods_are_those_that_included_routes_name_themselves_too() -> None:
     router.api_route("/page", methods=["PURGE"])(another)
     app.include_router(router, prefix="/v1")
     assert allowed_methods(scope_of(app, "/v1/page", "POST")) == ["GET", "PURGE"]
+
+
+def with_frontend(folder: Path, *, depth: int, prefix: str = "") -> FastAPI:
+    """Make an application with files that a browser loads, in routers that are included so deep."""
+    (folder / "index.html").write_text("<h1>Hello</h1>")
+    app = FastAPI()
+    owner: FastAPI | APIRouter = app if depth == 0 else APIRouter()
+    owner.get("/known")(another)
+    owner.frontend("/", directory=folder)
+    for _ in range(depth - 1):
+        outer = APIRouter()
+        outer.include_router(cast("APIRouter", owner))
+        owner = outer
+    if isinstance(owner, APIRouter):
+        app.include_router(owner, prefix=prefix)
+    return app
+
+
+def add_middleware(app: FastAPI) -> None:
+    app.add_middleware(ErrorMiddleware)
+
+
+@pytest.mark.parametrize("add", [install, add_middleware])
+@pytest.mark.parametrize("is_mounted", [False, True], ids=["as it is", "mounted"])
+@pytest.mark.parametrize(("depth", "prefix"), [(0, ""), (1, ""), (1, "/v1"), (2, "/v1")])
+def test_files_of_a_frontend_are_read(
+    tmp_path: Path, depth: int, prefix: str, is_mounted: bool, add: Callable[[FastAPI], object]
+) -> None:
+    app = with_frontend(tmp_path, depth=depth, prefix=prefix)
+    if is_mounted:
+        inner, app = app, FastAPI()
+        app.mount("/m", inner)
+        prefix = f"/m{prefix}"
+    add(app)
+    client = TestClient(app)
+    assert client.get(f"{prefix}/index.html").status_code == 200
+    response = client.post(f"{prefix}/index.html")
+    assert (response.status_code, response.headers["allow"]) == (405, "GET, HEAD")
+    # What is a route is not the frontend's.
+    assert client.post(f"{prefix}/known").headers["allow"] == "GET"
+    assert client.post(f"{prefix}/nowhere").status_code == 404
+
+
+@pytest.mark.parametrize("fastapis", [None, 7, {}], ids=repr)
+def test_scope_that_says_nothing_of_a_frontend(fastapis: object) -> None:
+    assert allowed_methods({**scope_of(FLAT, "/nowhere"), "fastapi": fastapis}) == []
 
 
 class Strange(Endpoint):
