@@ -93,9 +93,17 @@ def _sent(scope: Scope) -> str:
 
 def _declared(scope: Scope) -> str:
     """Give the media type of the body that FastAPI's endpoint declares."""
-    body_field = getattr(scope.get("route"), "body_field", None)
+    body_field = getattr(_route_of(scope), "body_field", None)
     declared: object = getattr(getattr(body_field, "field_info", None), "media_type", None)
     return _media_type(declared) if isinstance(declared, str) else ""
+
+
+def _route_of(scope: Scope) -> object:
+    """Give the route, as the router has it that includes it: with more dependencies, perhaps."""
+    route: object = scope.get("route")
+    found: object = scope.get("fastapi")
+    effective = found.get("effective_route_context") if is_mapping(found) else None
+    return effective if getattr(effective, "original_route", None) is route else route
 
 
 def _can_be_read(sent: str, declared: str) -> bool:

@@ -172,6 +172,49 @@ def test_the_application_can_map_validation_errors_itself() -> None:
     assert TestClient(app).post("/v1/one", content=b"x", headers=headers).status_code == 409
 
 
+def including(*, is_twice: bool, is_mounted: bool) -> FastAPI:
+    """Make an application that includes a route, whose body only the including router declares."""
+
+    async def ping() -> None: ...
+
+    async def check(item: Item) -> None: ...
+
+    router, outer, app = APIRouter(), APIRouter(), FastAPI()
+    router.post("/ping")(ping)
+    inner = FastAPI()
+    inner.post("/ping")(ping)
+    router.mount("/mounted", inner)
+    outer.include_router(router)
+    whole = FastAPI() if is_mounted else app
+    whole.include_router(outer if is_twice else router, prefix="/v1", dependencies=[Depends(check)])
+    if is_mounted:
+        app.mount("/m", whole)
+    install(app)
+    return app
+
+
+@pytest.mark.parametrize("is_mounted", [False, True], ids=["as it is", "mounted"])
+@pytest.mark.parametrize("is_twice", [False, True], ids=["included once", "included twice"])
+def test_body_that_an_including_router_declares(is_twice: bool, is_mounted: bool) -> None:
+    client = TestClient(including(is_twice=is_twice, is_mounted=is_mounted))
+    path = "/m/v1/ping" if is_mounted else "/v1/ping"
+    response = client.post(path, content=b"x", headers={"content-type": "text/plain"})
+    assert (response.status_code, response.json()["error"]) == (415, "invalid_content_type")
+    assert response.headers["accept"] == JSON
+    assert client.post(path, json={}).status_code == 400
+    assert client.post(path, json={"name": "a"}).status_code == 200
+    # The dependencies of a router are not for what is mounted in it.
+    assert client.post(path.replace("ping", "mounted/ping"), content=b"x").status_code == 200
+
+
+@pytest.mark.parametrize("fastapis", [None, 7, {}, {"effective_route_context": 7}], ids=repr)
+def test_scope_that_says_nothing_of_an_including_router(fastapis: object) -> None:
+    route = SimpleNamespace(body_field=None)
+    headers = [(b"content-type", b"text/plain")]
+    scope = {"type": "http", "route": route, "headers": headers, "fastapi": fastapis}
+    assert unreadable_body([NOT_TAKEN_APART], scope) is None
+
+
 TAKEN_APART: dict[str, Any] = {
     "no type": {"loc": ("body", "name")},
     "a type that is no text": {"type": {}, "loc": ("body", "name")},
