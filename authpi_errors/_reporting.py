@@ -213,8 +213,12 @@ def _method(scope: Scope) -> str:
 
 def _type_name(exc: BaseException) -> str:
     cls = type(exc)
-    name = cls.__qualname__
-    return name if cls.__module__ == "builtins" else f"{cls.__module__}.{name}"
+    try:
+        name = cls.__qualname__
+        return name if cls.__module__ == "builtins" else f"{cls.__module__}.{name}"
+    except Exception:
+        # Of a metaclass that does not tell it.
+        return type.__repr__(cls)
 
 
 def _sentence(attributes: dict[str, Any]) -> str:

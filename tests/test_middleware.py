@@ -1555,14 +1555,25 @@ class OddTypeError(Exception, metaclass=Unhashable):
     pass
 
 
+class Nameless(type):
+    def __getattribute__(cls, name: str) -> Any:
+        if name == "__qualname__":
+            raise LookupError
+        return type.__getattribute__(cls, name)
+
+
+class NamelessError(Exception, metaclass=Nameless):
+    pass
+
+
 async def test_an_error_whose_class_has_to_be_given_something_is_answered() -> None:
     messages = await sent_by(ErrorMiddleware(raising(NoSuchItemError(7))))
     assert messages[0]["status"] == 404
     assert body_of(messages)["error_description"] == "There is no item 7."
 
 
-async def test_an_exception_whose_type_is_odd_is_answered_as_any_other() -> None:
-    error = OddTypeError()
+@pytest.mark.parametrize("error", [OddTypeError(), NamelessError()], ids=["hash", "name"])
+async def test_an_exception_whose_type_is_odd_is_answered_as_any_other(error: Exception) -> None:
     messages, failure = await outcome(ErrorMiddleware(raising(error)))
     assert failure is error
     assert body_of(messages)["error"] == "server_error"
