@@ -6,6 +6,7 @@ import difflib
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from types import MappingProxyType
 from typing import Any, Final, TypeGuard
 
@@ -361,6 +362,18 @@ class ErrorRegistry:
             challenges=challenges,
             validator_messages=self._validator_messages or other._validator_messages,
         )
+
+    def __reduce__(self) -> tuple[Callable[[], ErrorRegistry], tuple[()]]:
+        """Copy and pickle by what was given."""
+        made = partial(
+            type(self),
+            codes=tuple(self._codes.values()),
+            exceptions=self._exceptions,
+            statuses=self._statuses,
+            challenges=self._challenges,
+            validator_messages=self._validator_messages,
+        )
+        return made, ()
 
     def __repr__(self) -> str:
         """Show what was given."""

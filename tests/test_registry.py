@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import pickle
 from collections.abc import Callable
 from typing import Any, NoReturn
@@ -598,6 +599,38 @@ def test_registry_shows_what_it_was_given() -> None:
         "ErrorRegistry(codes=[], exceptions={<class 'KeyError'>: 'conflict'}, "
         "statuses={402: 'conflict'}, challenges=None, validator_messages=False)"
     )
+
+
+def pickled(registry: ErrorRegistry) -> ErrorRegistry:
+    copied: ErrorRegistry = pickle.loads(pickle.dumps(registry))
+    return copied
+
+
+@pytest.mark.parametrize("make", [copy.copy, copy.deepcopy, pickled])
+@pytest.mark.parametrize(
+    "registry",
+    [
+        pytest.param(ErrorRegistry(), id="of nothing"),
+        pytest.param(
+            ErrorRegistry(
+                codes=[ErrorCode("quota_exhausted", 402, "Used up.")],
+                exceptions={KeyError: "not_found", ValueError: NotFoundError},
+                statuses={402: "quota_exhausted"},
+                challenges=[Challenge("Basic", {"realm": "a"})],
+                validator_messages=True,
+            ),
+            id="of everything",
+        ),
+    ],
+)
+def test_registry_is_copied(
+    registry: ErrorRegistry, make: Callable[[ErrorRegistry], ErrorRegistry]
+) -> None:
+    copied = make(registry)
+    assert repr(copied) == repr(registry)
+    for exc in (KeyError(), ValueError(), HTTPException(402)):
+        assert copied.resolve(exc).code == registry.resolve(exc).code
+    assert copied.challenges == registry.challenges
 
 
 class HollowGroupError(ExceptionGroup[Exception]):
