@@ -21,7 +21,7 @@ from authpi_errors._exceptions import AuthPIError
 from authpi_errors._messages import answer
 from authpi_errors._raised import cause_of_unread_body, is_departure
 from authpi_errors._responding import Answered, Responder
-from authpi_errors._routing import is_nested, is_routed
+from authpi_errors._routing import is_nested, is_reached, is_routed
 from authpi_errors._settled import settle, settled_response, settling
 from authpi_errors._validation import is_request_validation_error
 
@@ -36,6 +36,9 @@ __all__ = [
 
 # Starlette's handler for an HTTPException is a method of this class.
 _STARLETTE: Final = ExceptionMiddleware(Router())
+
+# What a scope has for a route that is a mount: FastAPI says nothing of those, nor of Starlette's.
+_NO_ROUTES: Final = (Mount, type(None))
 
 
 def make_handler(
@@ -62,7 +65,7 @@ def make_handler(
         scope: Scope = connection.scope
         # What comes out of a mount before its routes are asked, or from its router, has left the
         # middleware of the mount behind.
-        is_of_mount = "app_root_path" in scope and isinstance(scope.get("route"), Mount)
+        is_of_mount = "app_root_path" in scope and isinstance(scope.get("route"), _NO_ROUTES)
         is_of_router = type(exc) is HTTPException and is_nested(scope)
         if scope["type"] == "http" and not (is_of_mount or is_of_router):
             messages = responder.plain(exc, scope)
@@ -80,7 +83,8 @@ def make_handler(
                 raise exc
             return await default(connection, exc)
         respond = partial(_send_and_notify, responder, responder.respond(exc, error, scope))
-        if is_of_mount or (is_of_router and not is_routed(scope)):
+        has_left = is_of_mount and not is_reached(scope)
+        if has_left or (is_of_router and not is_routed(scope)):
             return through(cors_of_routes(scope), respond)
         return respond
 

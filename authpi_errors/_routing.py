@@ -22,6 +22,7 @@ __all__ = [
     "allowed_methods",
     "does_path_decide",
     "is_nested",
+    "is_reached",
     "is_routed",
     "matched_routes",
 ]
@@ -90,6 +91,12 @@ def _match(route: BaseRoute, scope: Scope) -> tuple[Match, Scope]:
 def is_routed(scope: Scope) -> bool:
     """Say whether a request has an endpoint that serves it; else a router has turned it away."""
     return _serving(scope) is not None
+
+
+def is_reached(scope: Scope) -> bool:
+    """Say whether a request has got as far as to the endpoint that serves it."""
+    route = _serving(scope)
+    return route is not None and getattr(route, "endpoint", None) is scope.get("endpoint")
 
 
 def _serving(scope: Scope) -> BaseRoute | None:

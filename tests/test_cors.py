@@ -376,6 +376,14 @@ def test_long_paths_of_clients_are_not_kept() -> None:
         assert (known.of_routes(scope(path, root_path)) is first) == (len(root_path) < 200)
 
 
+def of_starlette(routes: list[BaseRoute]) -> Starlette:
+    return Starlette(routes=routes)
+
+
+def of_fastapi(routes: list[BaseRoute]) -> FastAPI:
+    return FastAPI(routes=routes)
+
+
 class Guard:
     """Middleware that asks who is there."""
 
@@ -388,11 +396,25 @@ class Guard:
 
 @pytest.mark.parametrize("add", WAYS.values(), ids=WAYS)
 @pytest.mark.parametrize("query", ["ours", "theirs"])
+@pytest.mark.parametrize("make", [of_starlette, of_fastapi, including])
 def test_what_middleware_of_a_mount_raises_has_its_cors_headers(
-    query: str, add: Callable[[Starlette], object]
+    make: Callable[[list[BaseRoute]], Starlette], query: str, add: Callable[[Starlette], object]
 ) -> None:
     middleware = [ADDED, Middleware(Guard)]
-    app = Starlette(routes=[Mount("/api", routes=[Route("/", succeed)], middleware=middleware)])
+    app = make([Mount("/api", routes=[Route("/", succeed)], middleware=middleware)])
     add(app)
     for _ in range(2):
         assert has_headers(app, f"/api/?{query}")
+
+
+@pytest.mark.parametrize("add", WAYS.values(), ids=WAYS)
+def test_a_route_in_a_mounted_router_of_fastapi_has_cors_headers_once(
+    add: Callable[[Starlette], object],
+) -> None:
+    router = APIRouter(routes=[Route("/", fail_for_all)])
+    app = FastAPI(routes=[Mount("/api", router, middleware=[ADDED])])
+    add(app)
+    for _ in range(2):
+        headers = TestClient(app).get("/api/", headers=ORIGIN).headers
+        assert headers.get_list("access-control-allow-origin") == ["https://a.example"]
+        assert headers.get_list("vary") == ["Origin"]
