@@ -40,6 +40,12 @@ def application(app: FastAPI | None = None, **options: Any) -> FastAPI:
     """Make an application that fails in each way."""
     app = app or FastAPI()
     install(app, **options)
+    add_routes(app)
+    return app
+
+
+def add_routes(app: FastAPI) -> None:
+    """Add routes that fail in each way."""
 
     @app.get("/users/{user_id}")
     async def read_user(user_id: int) -> None:
@@ -60,8 +66,6 @@ def application(app: FastAPI | None = None, **options: Any) -> FastAPI:
     @app.get("/returned")
     async def returned() -> PlainTextResponse:
         return PlainTextResponse("Something is wrong.", 500)
-
-    return app
 
 
 def code_of(recipe: str) -> dict[str, Any]:
@@ -96,36 +100,13 @@ def get(app: ASGIApp, path: str) -> dict[str, Any]:
 
 # Its integrations take over methods of Starlette's classes, for as long as the process lives.
 SENTRY = """
-import sentry_sdk
-from sentry_sdk.integrations.fastapi import FastApiIntegration
-from sentry_sdk.integrations.logging import ignore_logger
-from sentry_sdk.integrations.starlette import StarletteIntegration
-
-from authpi_errors import ErrorRecord
-
-sentry_sdk.init(
-    # An HTTPException of 500 and more is an answer, and no bug.
-    integrations=[
-        StarletteIntegration(failed_request_status_codes=set()),
-        FastApiIntegration(failed_request_status_codes=set()),
-    ],
-)
-ignore_logger("authpi_errors")  # it would be the same event once more
-
-
-async def tag(record: ErrorRecord) -> None:
-    sentry_sdk.set_tag("reference", record.reference)
-    if record.is_unexpected and not RERAISE:
-        sentry_sdk.capture_exception(record.exception)
-"""
-
-DRIVER = """
 import json, sys
+import sentry_sdk
 from sentry_sdk.transport import Transport
 from starlette.middleware.base import BaseHTTPMiddleware
 
 sys.path.append(ROOT)
-from tests.test_recipes_operations import application, get
+from tests.test_recipes_operations import add_routes, get
 
 events = []
 
@@ -135,15 +116,14 @@ class Kept(Transport):
         events.append(envelope.get_event())
 
 
-client = sentry_sdk.get_client()
-client.transport = Kept()
-app = application(on_error=tag, reraise=RERAISE)
-
-
 async def dispatch(request, call_next):
     return await call_next(request)
 
 
+exec(RECIPE)
+sentry_sdk.get_client().transport = Kept()
+for each in app, mounted:
+    add_routes(each)
 app.add_middleware(BaseHTTPMiddleware, dispatch=dispatch)
 seen = []
 for path in PATHS:
@@ -158,17 +138,37 @@ print(json.dumps(seen))
 """
 
 
+def sentry_recipe(*, reraise: bool) -> str:
+    """Give the code of the recipe; with what it says of `reraise`, if that is off."""
+    code = "".join(block.text for block in SECTIONS["RECIPES: Sentry"])
+    if reraise:
+        return code
+    assert code.count("    # if record") == code.count("install(app, ") == 1
+    code = code.replace("    # if record", "    if record")
+    return code.replace("on_error=tag)", "on_error=tag, reraise=False)")
+
+
+@pytest.mark.parametrize("mount", ["", "/mounted"], ids=["alone", "mounted"])
 @pytest.mark.parametrize("reraise", [True, False])
-def test_sentry_gets_one_event_for_a_bug_and_none_for_an_expected_error(reraise: bool) -> None:
+def test_sentry_gets_one_event_for_a_bug_and_none_for_an_expected_error(
+    reraise: bool, mount: str
+) -> None:
     paths = ["/users/7", "/users/x", "/busy", "/upstream", "/nowhere", "/broken/a"]
-    environment = {"SENTRY_DSN": "https://key@sentry.example/1"}
-    assert run_alone(SENTRY + DRIVER, environment, RERAISE=reraise, PATHS=paths) == [
+    seen = run_alone(
+        SENTRY,
+        {"SENTRY_DSN": "https://key@sentry.example/1"},
+        RECIPE=sentry_recipe(reraise=reraise),
+        PATHS=[mount + path for path in paths],
+    )
+    # Behind the middleware Sentry takes for new what it has taken in the mounted application.
+    times = 2 if mount and reraise else 1
+    assert seen == [
         ["not_found", []],
         ["invalid_request", []],
         ["server_error", []],
         ["server_error", []],
         ["not_found", []],
-        ["server_error", [["ZeroDivisionError", True]]],
+        ["server_error", times * [["ZeroDivisionError", True]]],
     ]
 
 
