@@ -11,6 +11,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from inspect import isawaitable
+from itertools import islice
 from threading import Lock
 from typing import Any, Final
 
@@ -19,6 +20,7 @@ from starlette.types import Scope
 
 from authpi_errors._configuration import is_async
 from authpi_errors._reference import reference_of
+from authpi_errors._registry import is_group, leaves
 from authpi_errors._routing import Routes
 
 __all__ = ["ErrorRecord", "Hook", "Reporter", "logger"]
@@ -165,9 +167,11 @@ class Reporter:
     ) -> None:
         """Log a message, and the traceback of an exception unless that is one of many."""
         if exc is not None:
-            file, line = _place(exc)
-            count = self._storms.count((attributes["exception_type"], file, line))
+            kinds = _kinds(exc)
+            # The rarest counts, and all are counted.
+            count = min([self._storms.count(kind) for kind in kinds])
             if count > 0:
+                _, file, line = kinds[0]
                 exc, message = None, message + _AGAIN
                 attributes.update(place=f"{_clean(file)}:{line}", count=count)
         _emit(level, message, attributes, exc)
@@ -256,7 +260,7 @@ def _clean(text: str | None) -> str | None:
 
 
 class _Storms:
-    """Counts exceptions of a kind: its type, and the line that raised it.
+    """Counts exceptions of a kind: its type, and the line that raised it. A group is none.
 
     Args:
         interval: For how many seconds a kind is remembered, from its first exception on.
@@ -296,11 +300,22 @@ _MOST_KINDS: Final = 256
 _OTHERS: Final[_Kind] = ("", "", 0)
 
 
-def _place(exc: BaseException) -> tuple[str, int]:
-    """Give the file and the line that raised an exception."""
-    traceback = exc.__traceback__
+# A group can have thousands, and most often all failed alike.
+_MOST_LEAVES: Final = 16
+
+
+def _kinds(exc: BaseException) -> list[_Kind]:
+    """Give the kinds of an exception: of a group, those of the first that are in it."""
+    if not is_group(exc):
+        return [_kind(exc, exc)]
+    return list(dict.fromkeys(_kind(leaf, exc) for leaf in islice(leaves(exc), _MOST_LEAVES)))
+
+
+def _kind(exc: BaseException, raised: BaseException) -> _Kind:
+    """Give the type and the place of an exception, which may never have been raised by itself."""
+    traceback = exc.__traceback__ or raised.__traceback__
     if traceback is None:
-        return "", 0
+        return _type_name(exc), "", 0
     while traceback.tb_next is not None:
         traceback = traceback.tb_next
-    return traceback.tb_frame.f_code.co_filename, traceback.tb_lineno
+    return _type_name(exc), traceback.tb_frame.f_code.co_filename, traceback.tb_lineno

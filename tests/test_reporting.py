@@ -13,7 +13,7 @@ import weakref
 from collections.abc import Awaitable, Callable, Generator, Iterator
 from contextlib import contextmanager
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 import anyio
 import pytest
@@ -381,7 +381,7 @@ def group() -> None:
         pytest.param(again, id="the same type from another line"),
         pytest.param(look_up, id="another type from another line"),
         pytest.param(partial(either, ZeroDivisionError), id="of another function"),
-        pytest.param(group, id="a group of one"),
+        pytest.param(group, id="a group of what was never raised"),
     ],
 )
 def test_exceptions_of_another_kind_have_their_own_traceback(
@@ -398,6 +398,55 @@ def test_another_type_from_the_same_line_is_another_kind(log: pytest.LogCaptureF
     for cls in (LookupError, OSError, LookupError):
         report(reporter, exc=raised(partial(either, cls)))
     assert [has_traceback(record) for record in log.records] == [True, True, False]
+
+
+def in_tasks(*functions: Callable[[], object]) -> None:
+    """Call each function in a task of its own, which all fail at once."""
+
+    async def call(function: Callable[[], object]) -> None:
+        function()
+
+    async def serve() -> None:
+        async with asyncio.TaskGroup() as tasks:
+            for function in functions:
+                tasks.create_task(call(function))
+
+    asyncio.run(serve())
+
+
+def nested(function: Callable[[], object]) -> None:
+    raise ExceptionGroup("outer", [ExceptionGroup("inner", [cast("Exception", raised(function))])])
+
+
+@pytest.mark.parametrize("around", [in_tasks, nested])
+def test_bug_in_a_group_is_of_the_kind_that_it_is_without_one(
+    around: Callable[..., object], log: pytest.LogCaptureFixture
+) -> None:
+    reporter = Reporter(clock=Clock())
+    for function in (divide, look_up, divide):
+        report(reporter, exc=raised(partial(around, function)))
+    report(reporter, exc=raised(look_up))
+    assert [has_traceback(record) for record in log.records] == [True, True, False, False]
+    line = divide.__code__.co_firstlineno + 1
+    assert log.messages[2].endswith(
+        f"ExceptionGroup at {__file__}:{line}, again: 1 without a traceback"
+    )
+
+
+def test_group_has_a_traceback_if_one_of_its_exceptions_is_new(
+    log: pytest.LogCaptureFixture,
+) -> None:
+    reporter = Reporter(clock=Clock())
+    for functions in ([divide, divide], [divide, look_up], [look_up, divide], [look_up, again]):
+        report(reporter, exc=raised(partial(in_tasks, *functions)))
+    assert [has_traceback(record) for record in log.records] == [True, True, False, True]
+
+
+def test_of_a_large_group_some_are_looked_at(log: pytest.LogCaptureFixture) -> None:
+    reporter = Reporter(clock=Clock())
+    for function in (divide, look_up):
+        report(reporter, exc=raised(partial(in_tasks, *[divide] * 100, function)))
+    assert [has_traceback(record) for record in log.records] == [True, False]
 
 
 def test_line_is_the_innermost(log: pytest.LogCaptureFixture) -> None:
