@@ -15,7 +15,8 @@ from itertools import islice
 from threading import Lock
 from typing import Any, Final
 
-from starlette.concurrency import run_in_threadpool
+from anyio import CapacityLimiter, to_thread
+from anyio.lowlevel import RunVar
 from starlette.types import Scope
 
 from authpi_errors._configuration import is_async
@@ -70,7 +71,8 @@ class Reporter:
 
     Args:
         on_error: Called with the record of each error, once its response is out. One that is not
-            asynchronous runs in a worker thread, with the context of the request.
+            asynchronous runs in a thread of those that are kept for hooks, with the context of
+            the request.
         make_reference: Makes the reference of an error from the scope of its connection. Without
             it, `reference_of` does.
         interval: For how many seconds an unexpected exception that nobody else logs is logged in
@@ -184,7 +186,7 @@ class Reporter:
             if self._is_async:
                 result = self._on_error(record)
             else:
-                result = await run_in_threadpool(self._on_error, record)
+                result = await to_thread.run_sync(self._on_error, record, limiter=_hook_threads())
             if isawaitable(result):
                 await result
         except Exception as exc:
@@ -201,6 +203,19 @@ class Reporter:
         attributes = {"option": option, "exception_type": _clean(_type_name(exc))}
         self._log(logging.ERROR, message, attributes, exc)
 
+
+def _hook_threads() -> CapacityLimiter:
+    """Give what limits the threads of hooks: not those that sync endpoints wait for."""
+    limiter = _HOOK_THREADS.get(None)
+    if limiter is None:
+        limiter = CapacityLimiter(_MOST_THREADS)
+        _HOOK_THREADS.set(limiter)
+    return limiter
+
+
+# As many as anyio has for all else. A limiter belongs to one event loop.
+_MOST_THREADS: Final = 40
+_HOOK_THREADS: Final[RunVar[CapacityLimiter]] = RunVar("authpi_errors.hook_threads")
 
 # In the scope of a connection: the status of the last error that was logged.
 _LOGGED: Final = "authpi_errors.logged"

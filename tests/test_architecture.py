@@ -65,7 +65,7 @@ ORDER = (
 )
 
 # What `pip install authpi-errors` brings.
-DEPENDENCIES = frozenset({"orjson", "starlette"})
+DEPENDENCIES = frozenset({"anyio", "orjson", "starlette"})
 
 # The modules that may import it, wherever the import stands.
 OWNERS = {"fastapi": {"fastapi"}, "orjson": {"_rendering", "_template"}}

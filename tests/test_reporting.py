@@ -9,6 +9,7 @@ import io
 import logging
 import sys
 import threading
+import time
 import weakref
 from collections.abc import Awaitable, Callable, Generator, Iterator
 from contextlib import contextmanager
@@ -17,6 +18,7 @@ from typing import Any, cast
 
 import anyio
 import pytest
+from starlette.concurrency import run_in_threadpool
 from starlette.types import Scope
 
 from authpi_errors._configuration import is_async
@@ -740,6 +742,61 @@ def test_hook_that_blocks_does_not_stall_the_loop() -> None:
 
     reporter = Reporter(on_error=block)
     asyncio.run(serve())
+
+
+@pytest.mark.parametrize("backend", ["asyncio", "trio"])
+def test_hook_takes_no_thread_from_what_an_application_runs_in_threads(backend: str) -> None:
+    released, requests = threading.Event(), list[str]()
+
+    def block(record: ErrorRecord) -> None:
+        requests.append(REQUEST.get())
+        assert released.wait(10)
+
+    reporter = Reporter(on_error=block)
+
+    async def serve() -> None:
+        REQUEST.set("of the request")
+        record = report(reporter)
+        assert record is not None
+        anyio.to_thread.current_default_thread_limiter().total_tokens = 1
+        async with anyio.create_task_group() as tasks:
+            for _ in range(2):
+                tasks.start_soon(reporter.notify, record)
+            try:
+                await anyio.wait_all_tasks_blocked()
+                with anyio.fail_after(5):
+                    await run_in_threadpool(released.set)
+            finally:
+                released.set()
+
+    for _ in range(2):
+        requests.clear()
+        released.clear()
+        anyio.run(serve, backend=backend)
+        assert requests == ["of the request"] * 2
+
+
+def test_hooks_take_a_limited_number_of_threads() -> None:
+    lock, running = threading.Lock(), [0, 0]
+
+    def hook(record: ErrorRecord) -> None:
+        with lock:
+            running[0] += 1
+            running[1] = max(running)
+        time.sleep(0.01)
+        with lock:
+            running[0] -= 1
+
+    async def serve() -> None:
+        reporter = Reporter(on_error=hook)
+        record = report(reporter)
+        assert record is not None
+        async with anyio.create_task_group() as tasks:
+            for _ in range(100):
+                tasks.start_soon(reporter.notify, record)
+
+    anyio.run(serve)
+    assert running == [0, 40]
 
 
 def test_without_a_hook_nothing_is_called() -> None:
