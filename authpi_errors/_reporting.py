@@ -24,7 +24,7 @@ from authpi_errors._reference import reference_of
 from authpi_errors._registry import is_group, leaves
 from authpi_errors._routing import Routes
 
-__all__ = ["ErrorRecord", "Hook", "Reporter", "logger"]
+__all__ = ["ErrorRecord", "Hook", "Reporter", "log", "logger"]
 
 logger: Final = logging.getLogger("authpi_errors")
 
@@ -113,7 +113,7 @@ class Reporter:
             "another %(given)s: another reference takes its place"
         )
         given = _clean(type(reference).__qualname__)
-        _emit(logging.WARNING, message, {"option": "make_reference", "given": given})
+        log(logging.WARNING, message, {"option": "make_reference", "given": given})
         return None
 
     def report(
@@ -199,6 +199,8 @@ class Reporter:
             option: The name of the option that the function was given for.
             exc: What it has raised.
         """
+        if not logger.isEnabledFor(logging.ERROR):
+            return
         message = "The function given for `%(option)s` failed: %(exception_type)s"
         attributes = {"option": option, "exception_type": _clean(_type_name(exc))}
         self._log(logging.ERROR, message, attributes, exc)
@@ -253,15 +255,26 @@ def _sentence(attributes: dict[str, Any]) -> str:
 _AGAIN: Final = " at %(place)s, again: %(count)d without a traceback"
 
 
+def log(level: int, message: str, attributes: dict[str, Any] | None = None) -> None:
+    """Log what is no error that was answered.
+
+    Args:
+        level: The level.
+        message: The message.
+        attributes: What the message names in the way of `%(name)s`; the record has them, too.
+    """
+    if logger.isEnabledFor(level):
+        _emit(level, message, attributes or {})
+
+
 def _emit(
     level: int, message: str, attributes: dict[str, Any], exc: BaseException | None = None
 ) -> None:
     """Log a record. What filters and handlers of the user's raise does not reach the client."""
     exc_info = None if exc is None else (type(exc), exc, exc.__traceback__)
+    args = (attributes,) if attributes else ()
     with suppress(Exception):
-        record = logger.makeRecord(
-            logger.name, level, __file__, 0, message, (attributes,), exc_info
-        )
+        record = logger.makeRecord(logger.name, level, __file__, 0, message, args, exc_info)
         # A factory of the user's may have set one of these already: `extra` would refuse that.
         record.__dict__.update(attributes)
         logger.handle(record)

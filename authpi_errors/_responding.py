@@ -7,7 +7,7 @@ once: templates, routes, and which exceptions come in storms.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from logging import ERROR
+from logging import ERROR, WARNING
 
 from starlette.types import Scope
 
@@ -17,7 +17,7 @@ from authpi_errors._exceptions import AuthPIError
 from authpi_errors._options import Options
 from authpi_errors._registry import ErrorRegistry, note_reference, registry_of
 from authpi_errors._rendering import Asked, ErrorResponse
-from authpi_errors._reporting import ErrorRecord, Reporter, logger
+from authpi_errors._reporting import ErrorRecord, Reporter, log, logger
 from authpi_errors._routing import allowed_methods
 from authpi_errors._template import Messages
 from authpi_errors._templates import Templates, nothing
@@ -105,7 +105,8 @@ class Responder:
         asked = _Request(scope, self._reporter, self._always_refers)
         response = self._templates.render(error, asked)
         if response.dropped:
-            logger.warning("Left out of %s: %s", response.code, ", ".join(response.dropped))
+            left_out = {"left_out_of": response.code, "left_out": ", ".join(response.dropped)}
+            log(WARNING, "Left out of %(left_out_of)s: %(left_out)s", left_out)
         if exc is not None and response.reference is not None:
             note_reference(exc, response.reference)
         record = self._reporter.report(
@@ -118,6 +119,10 @@ class Responder:
             raised_again=raised_again,
         )
         return response, record
+
+    def log_failure(self, option: str, exc: Exception) -> None:
+        """Log what the function that was given for an option has raised."""
+        self._reporter.log_failure(option, exc)
 
     async def notify(self, record: ErrorRecord) -> None:
         """Tell the user's hook of an error, now that the response is out."""

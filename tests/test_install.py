@@ -287,6 +287,14 @@ def test_it_says_once_that_its_middleware_was_not_built(caplog: pytest.LogCaptur
     assert "Call install() after that." in message
 
 
+def test_a_filter_of_the_log_that_fails_then_changes_nothing(log_that_fails: None) -> None:
+    app = application()
+    build = app.build_middleware_stack
+    install(app)
+    app.build_middleware_stack = build  # type: ignore[method-assign]
+    assert code(app, "/missing") == "not_found"
+
+
 def test_it_says_nothing_of_itself_when_its_middleware_was_built(
     caplog: pytest.LogCaptureFixture,
 ) -> None:

@@ -269,6 +269,21 @@ async def test_what_could_not_be_sent_is_named_in_the_log(caplog: pytest.LogCapt
     assert caplog.messages == ["Left out of not_found: extra 'secret'"]
 
 
+@pytest.mark.parametrize(
+    ("app", "status"),
+    [
+        pytest.param(raising(NotFoundError(extra={"secret": object()})), 404, id="left out"),
+        pytest.param(sending(*PLAIN_500), 500, id="a function that fails"),
+        pytest.param(sending(), 500, id="no response"),
+    ],
+)
+async def test_a_filter_of_the_log_that_fails_changes_nothing(
+    app: ASGIApp, status: int, log_that_fails: None
+) -> None:
+    start, _ = await sent_by(ErrorMiddleware(app, rewrite=lambda _: bool(1 / 0)))
+    assert start["status"] == status
+
+
 async def test_a_server_error_that_is_raised_on_purpose_is_in_the_log_without_a_traceback(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
@@ -715,9 +730,13 @@ async def test_a_function_that_fails_changes_nothing(caplog: pytest.LogCaptureFi
 
     app = ErrorMiddleware(sending(*PLAIN_500), rewrite=rewrite)
     with caplog.at_level(logging.ERROR, "authpi_errors"):
-        _, body = await sent_by(app)
-    assert json.loads(body["body"])["error"] == "server_error"
-    assert "`rewrite` failed" in caplog.messages[0]
+        for _ in range(2):
+            assert body_of(await sent_by(app))["error"] == "server_error"
+    failure = "The function given for `rewrite` failed: ZeroDivisionError"
+    first, second = (record for record in caplog.records if "rewrite" in record.getMessage())
+    assert (first.getMessage(), first.exc_info is None) == (failure, False)
+    assert second.getMessage().startswith(f"{failure} at {__file__}:")
+    assert second.exc_info is None
 
 
 @pytest.mark.parametrize("media_type", [b"text/event-stream", b"Text/Event-Stream;charset=utf-8"])

@@ -269,15 +269,10 @@ def test_without_a_hook_there_is_no_record_to_keep(log: pytest.LogCaptureFixture
     assert report(Reporter()) is None
 
 
-def test_log_that_fails_costs_nobody_the_answer(log: pytest.LogCaptureFixture) -> None:
-    def fail(record: logging.LogRecord) -> bool:
-        raise OSError
-
-    logger.addFilter(fail)
-    try:
-        report(Reporter(), exc=raised())
-    finally:
-        logger.removeFilter(fail)
+def test_log_that_fails_costs_nobody_the_answer(
+    log: pytest.LogCaptureFixture, log_that_fails: None
+) -> None:
+    report(Reporter(), exc=raised())
     assert log.records == []
 
 
@@ -831,6 +826,14 @@ def test_hook_may_fail(hook: Any, named: str, log: pytest.LogCaptureFixture) -> 
     assert record.getMessage() == f"The function given for `on_error` failed: {named}"
     assert record.levelno == logging.ERROR
     assert has_traceback(record)
+
+
+def test_log_that_is_turned_off_is_not_told_either(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.CRITICAL, "authpi_errors")
+    with written() as out:
+        notify(fail)
+        Reporter(make_reference=lambda _: "").reference(SCOPE)
+    assert out.getvalue() == ""
 
 
 def test_hook_that_fails_in_a_storm_is_logged_in_a_line(log: pytest.LogCaptureFixture) -> None:
