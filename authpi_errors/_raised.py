@@ -11,7 +11,7 @@ from starlette.types import Scope
 from authpi_errors._registry import is_group, leaves
 from authpi_errors._settled import GONE
 
-__all__ = ["cause_of_crash", "is_departure", "is_to_be_answered"]
+__all__ = ["cause_of_crash", "is_departure", "is_failure", "is_to_be_answered"]
 
 
 def is_departure(exc: BaseException, scope: Scope) -> bool:
@@ -29,8 +29,18 @@ def is_to_be_answered(exc: BaseException) -> bool:
     What ends the process does. A cancellation does not, unless it came out of something that the
     application awaited while nobody cancelled the request.
     """
-    return (isinstance(exc, Exception) and not is_group(exc)) or all(
-        isinstance(leaf, Exception | SystemExit | KeyboardInterrupt)
+    return _is_made_of((Exception, SystemExit, KeyboardInterrupt), exc)
+
+
+def is_failure(exc: BaseException) -> bool:
+    """Say whether an exception tells of a failure: not the end of the process or of the request."""
+    return _is_made_of((Exception,), exc)
+
+
+def _is_made_of(types: tuple[type[BaseException], ...], exc: BaseException) -> bool:
+    """Say whether an exception is of these types, or a cancellation that nobody asked for."""
+    return all(
+        isinstance(leaf, types)
         or (isinstance(leaf, asyncio.CancelledError) and not _is_cancelled())
         for leaf in (leaves(exc) if is_group(exc) else (exc,))
     )

@@ -20,6 +20,7 @@ from anyio.lowlevel import RunVar
 from starlette.types import Scope
 
 from authpi_errors._configuration import is_async
+from authpi_errors._raised import is_failure
 from authpi_errors._reference import reference_of
 from authpi_errors._registry import is_group, leaves
 from authpi_errors._routing import Routes
@@ -189,10 +190,12 @@ class Reporter:
                 result = await to_thread.run_sync(self._on_error, record, limiter=_hook_threads())
             if isawaitable(result):
                 await result
-        except Exception as exc:
+        except BaseException as exc:
+            if not is_failure(exc):
+                raise
             self.log_failure("on_error", exc)
 
-    def log_failure(self, option: str, exc: Exception) -> None:
+    def log_failure(self, option: str, exc: BaseException) -> None:
         """Log what a function of the user's has raised: the traceback too, if it is the first.
 
         Args:

@@ -806,6 +806,16 @@ def fail_in_thread(record: ErrorRecord) -> None:
     raise StopIteration
 
 
+async def await_cancelled(record: ErrorRecord) -> None:
+    task = asyncio.create_task(asyncio.sleep(60))
+    task.cancel()
+    await task
+
+
+async def raise_group(record: ErrorRecord) -> None:
+    raise BaseExceptionGroup("several", [OSError(), asyncio.CancelledError()])
+
+
 def give_failing(record: ErrorRecord) -> Awaitable[None]:
     return fail(record)
 
@@ -816,6 +826,10 @@ def give_failing(record: ErrorRecord) -> Awaitable[None]:
         pytest.param(fail, "OSError", id="asynchronous"),
         pytest.param(fail_in_thread, "RuntimeError", id="in a thread"),
         pytest.param(give_failing, "OSError", id="later"),
+        pytest.param(
+            await_cancelled, "asyncio.exceptions.CancelledError", id="awaits what is cancelled"
+        ),
+        pytest.param(raise_group, "BaseExceptionGroup", id="a group"),
         pytest.param(lambda: None, "TypeError", id="other arguments"),
     ],
 )
@@ -862,6 +876,15 @@ def test_cancellation_of_the_request_passes_through_the_hook() -> None:
 
     reporter = Reporter(on_error=wait)
     asyncio.run(serve())
+
+
+@pytest.mark.parametrize("cls", [KeyboardInterrupt, SystemExit])
+def test_what_ends_the_process_passes_through_the_hook(cls: type[BaseException]) -> None:
+    async def leave(record: ErrorRecord) -> None:
+        raise cls
+
+    with pytest.raises(cls):
+        notify(leave)
 
 
 @pytest.mark.parametrize(
