@@ -444,5 +444,14 @@ def note_reference(exc: BaseException, reference: str) -> None:
         return
 
 
+def has_reference(exc: BaseException, reference: str | None) -> bool:
+    """Say whether an exception has a note with this reference, as the last one."""
+    try:
+        noted: object = exc.__dict__.get(_NOTED)
+    except Exception:
+        return False
+    return reference is not None and noted == f"reference: {reference}"
+
+
 # In an exception: the note with its last reference.
 _NOTED: Final = "authpi_errors.noted"

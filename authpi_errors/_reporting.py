@@ -22,10 +22,10 @@ from starlette.types import Scope
 from authpi_errors._configuration import is_async
 from authpi_errors._raised import is_failure
 from authpi_errors._reference import reference_of
-from authpi_errors._registry import is_group, leaves
+from authpi_errors._registry import has_reference, is_group, leaves
 from authpi_errors._routing import Routes
 
-__all__ = ["ErrorRecord", "Hook", "Reporter", "log", "logger"]
+__all__ = ["ErrorRecord", "Hook", "Reporter", "log", "logger", "reported_reference", "was_reported"]
 
 logger: Final = logging.getLogger("authpi_errors")
 
@@ -143,11 +143,10 @@ class Reporter:
             The record for `notify`; `None` if there is no hook.
         """
         level = _level(status)
-        # Starlette's limit of a body puts a 413 of its own in the place of one that was raised.
-        is_repeated = exc is None and scope.get(_LOGGED) == status
-        is_logged = logger.isEnabledFor(level) and not is_repeated
+        is_logged = logger.isEnabledFor(level)
         if not is_logged and self._on_error is None:
             return None
+        scope[_REPORTED] = status, reference
         method, route = _method(scope), self._routes.template(scope)
         if is_logged:
             attributes = {
@@ -160,7 +159,6 @@ class Reporter:
             }
             traceback_of = exc if is_unexpected and not raised_again else None
             self._log(level, _sentence(attributes), attributes, traceback_of)
-            scope[_LOGGED] = status
         if self._on_error is None:
             return None
         return ErrorRecord(code, status, method, route, reference, exc, is_unexpected, scope)
@@ -222,8 +220,26 @@ def _hook_threads() -> CapacityLimiter:
 _MOST_THREADS: Final = 40
 _HOOK_THREADS: Final[RunVar[CapacityLimiter]] = RunVar("authpi_errors.hook_threads")
 
-# In the scope of a connection: the status of the last error that was logged.
-_LOGGED: Final = "authpi_errors.logged"
+
+def reported_reference(scope: Scope, status: int) -> str | None:
+    """Give the reference under which an error of this status was reported already, if one was."""
+    reported, reference = scope.get(_REPORTED, _NOTHING)
+    return reference if reported == status else None
+
+
+def was_reported(scope: Scope, status: int, exc: BaseException | None) -> bool:
+    """Say whether an answer is in the place of another, which was reported, to the same error.
+
+    Starlette's limit of a body puts a 413 of its own in the place of one that was raised, and
+    middleware puts plain text there.
+    """
+    reported, reference = scope.get(_REPORTED, _NOTHING)
+    return reported == status and (exc is None or has_reference(exc, reference))
+
+
+# In the scope of a connection: the status and the reference of the last error that was reported.
+_REPORTED: Final = "authpi_errors.reported"
+_NOTHING: Final = None, None
 
 
 def _level(status: int) -> int:

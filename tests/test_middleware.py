@@ -16,6 +16,7 @@ from starlette.applications import Starlette
 from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
+from starlette.middleware.base import BaseHTTPMiddleware, RequestResponseEndpoint
 from starlette.middleware.cors import CORSMiddleware
 from starlette.middleware.errors import ServerErrorMiddleware
 from starlette.middleware.exceptions import ExceptionMiddleware
@@ -515,6 +516,10 @@ class Passing:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await self.app(scope, receive, send)
+
+
+async def pass_on(request: Request, call_next: RequestResponseEndpoint) -> Response:
+    return await call_next(request)
 
 
 class Hiding:
@@ -1199,6 +1204,33 @@ async def test_a_hook_is_not_told_of(
     assert caplog.messages == []
 
 
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        pytest.param(NotFoundError(), "not_found", id="an error of the client"),
+        pytest.param(ServerError(), "server_error", id="an error of the server"),
+        pytest.param(ZeroDivisionError(), "server_error", id="a bug"),
+    ],
+)
+def test_an_error_that_middleware_puts_into_plain_text_is_told_once(
+    error: Exception, code: str, story: Story, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def fail(request: Request) -> Response:
+        raise error
+
+    async def replace(request: Request, call_next: RequestResponseEndpoint) -> Response:
+        return PlainTextResponse("Sorry.", (await call_next(request)).status_code)
+
+    app = Starlette(routes=[Route("/", fail)])
+    app.add_middleware(BaseHTTPMiddleware, dispatch=replace)
+    install(app, on_error=story.tell)
+    with caplog.at_level(logging.INFO, "authpi_errors"):
+        body = TestClient(app, raise_server_exceptions=False).get("/").json()
+    assert body["error"] == code
+    (logged,), (told,) = caplog.records, story.records
+    assert vars(logged)["reference"] == told.reference == body.get("reference")
+
+
 async def test_a_hook_that_fails_changes_nothing(caplog: pytest.LogCaptureFixture) -> None:
     async def stumble(record: ErrorRecord) -> None:
         raise ZeroDivisionError
@@ -1450,22 +1482,25 @@ def test_cors_middleware_answers_an_error_in_the_order_of_a_success(path: str) -
     assert client.get(path).headers[exposed] == client.get("/api/").headers[exposed] == "X-Outer"
 
 
+@pytest.mark.parametrize("middleware", [[], [Middleware(BaseHTTPMiddleware, dispatch=pass_on)]])
 @pytest.mark.parametrize("chunked", [False, True], ids=["announced", "found while reading"])
 def test_a_body_over_the_limit_is_one_record_and_one_call_of_the_hook(
-    chunked: bool, caplog: pytest.LogCaptureFixture
+    chunked: bool, middleware: list[Middleware], caplog: pytest.LogCaptureFixture
 ) -> None:
     async def read(request: Request) -> Response:
         return PlainTextResponse(str(len(await request.body())))
 
     told: list[ErrorRecord] = []
-    app = Starlette(routes=[Route("/", read, methods=["POST"])], max_body_size=10)
+    routes = [Route("/", read, methods=["POST"])]
+    app = Starlette(routes=routes, middleware=middleware, max_body_size=10)
     install(app, on_error=told.append)
     body = b"x" * 20
     with caplog.at_level(logging.INFO, "authpi_errors"):
         response = TestClient(app).post("/", content=iter([body]) if chunked else body)
     assert (response.status_code, response.json()["error"]) == (413, "invalid_request")
     assert [vars(record)["status"] for record in caplog.records] == [413]
-    assert [record.status for record in told] == [413]
+    (record,) = told
+    assert (record.status, record.exception is None) == (413, False)
 
 
 class NoSuchItemError(NotFoundError):

@@ -22,8 +22,16 @@ from starlette.concurrency import run_in_threadpool
 from starlette.types import Scope
 
 from authpi_errors._configuration import is_async
+from authpi_errors._registry import note_reference
 from authpi_errors._rendering import ErrorResponse
-from authpi_errors._reporting import ErrorRecord, Hook, Reporter, logger
+from authpi_errors._reporting import (
+    ErrorRecord,
+    Hook,
+    Reporter,
+    logger,
+    reported_reference,
+    was_reported,
+)
 from tests.test_routing import FLAT, scope_of
 
 TRACE_ID = "4bf92f3577b34da6a3ce929d0e0e4736"
@@ -74,7 +82,7 @@ def report(
     is_unexpected: bool = True,
     raised_again: bool = False,
 ) -> ErrorRecord | None:
-    scope.pop("authpi_errors.logged", None)
+    scope.pop("authpi_errors.reported", None)
     return reporter.report(
         response.code,
         response.status,
@@ -245,24 +253,38 @@ def test_records_can_be_collected_in_sets(log: pytest.LogCaptureFixture) -> None
     assert len({report(reporter), report(reporter)}) == 2
 
 
+def noted(exc: BaseException, reference: str) -> BaseException:
+    note_reference(exc, reference)
+    return exc
+
+
+@pytest.mark.parametrize("level", [logging.DEBUG, logging.CRITICAL])
 @pytest.mark.parametrize(
-    ("status", "exc", "records"),
+    ("status", "exc", "expected"),
     [
-        pytest.param(404, None, 1, id="the same status"),
-        pytest.param(413, None, 2, id="another status"),
-        pytest.param(404, LookupError(), 2, id="another exception"),
+        pytest.param(500, None, True, id="the same status"),
+        pytest.param(503, None, False, id="another status"),
+        pytest.param(500, LookupError(), False, id="another exception"),
+        pytest.param(500, noted(LookupError(), TRACE_ID), True, id="the same exception"),
+        pytest.param(500, noted(LookupError(), "a"), False, id="one of another request"),
     ],
 )
-def test_what_is_sent_in_the_place_of_an_error_is_not_logged_again(
-    status: int, exc: Exception | None, records: int, log: pytest.LogCaptureFixture
+def test_what_is_sent_in_the_place_of_an_error_was_reported(
+    *, status: int, exc: Exception | None, expected: bool, level: int, log: pytest.LogCaptureFixture
 ) -> None:
+    log.set_level(level, "authpi_errors")
     scope = dict(SCOPE)
-    reporter = Reporter()
-    for answered, cause in ((404, LookupError()), (status, exc)):
-        reporter.report(
-            "not_found", answered, None, scope, cause, is_unexpected=False, raised_again=False
-        )
-    assert len(log.records) == records
+    report(Reporter(on_error=print), SERVER_ERROR, scope=scope)
+    assert was_reported(scope, status, exc) is expected
+    assert reported_reference(scope, status) == (TRACE_ID if status == 500 else None)
+
+
+def test_what_nobody_was_told_of_was_not_reported(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.CRITICAL, "authpi_errors")
+    scope = dict(SCOPE)
+    report(Reporter(), SERVER_ERROR, scope=scope)
+    assert not was_reported(scope, 500, None)
+    assert reported_reference(scope, 500) is None
 
 
 def test_without_a_hook_there_is_no_record_to_keep(log: pytest.LogCaptureFixture) -> None:
