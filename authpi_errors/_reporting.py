@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from inspect import isawaitable
 from itertools import islice
 from threading import Lock
+from types import TracebackType
 from typing import Any, Final
 
 from anyio import CapacityLimiter, to_thread
@@ -290,13 +291,23 @@ def _emit(
     level: int, message: str, attributes: dict[str, Any], exc: BaseException | None = None
 ) -> None:
     """Log a record. What filters and handlers of the user's raise does not reach the client."""
-    exc_info = None if exc is None else (type(exc), exc, exc.__traceback__)
+    exc_info = None if exc is None else _exc_info(exc)
     args = (attributes,) if attributes else ()
     with suppress(Exception):
         record = logger.makeRecord(logger.name, level, __file__, 0, message, args, exc_info)
         # A factory of the user's may have set one of these already: `extra` would refuse that.
         record.__dict__.update(attributes)
         logger.handle(record)
+
+
+def _exc_info(
+    exc: BaseException,
+) -> tuple[type[BaseException], BaseException, TracebackType | None] | None:
+    """Give what `logging` takes for an exception, unless that hides its traceback."""
+    try:
+        return type(exc), exc, exc.__traceback__
+    except Exception:
+        return None
 
 
 def _clean(text: str | None) -> str | None:
@@ -360,9 +371,14 @@ def _kinds(exc: BaseException) -> list[_Kind]:
 
 def _kind(exc: BaseException, raised: BaseException) -> _Kind:
     """Give the type and the place of an exception, which may never have been raised by itself."""
-    traceback = exc.__traceback__ or raised.__traceback__
+    traceback = _traceback(exc) or _traceback(raised)
     if traceback is None:
         return _type_name(exc), "", 0
     while traceback.tb_next is not None:
         traceback = traceback.tb_next
     return _type_name(exc), traceback.tb_frame.f_code.co_filename, traceback.tb_lineno
+
+
+def _traceback(exc: BaseException) -> TracebackType | None:
+    exc_info = _exc_info(exc)
+    return None if exc_info is None else exc_info[2]

@@ -41,6 +41,7 @@ from authpi_errors import (
     install,
 )
 from authpi_errors._reporting import Hook
+from tests import test_registry
 
 START: Message = {"type": "http.response.start", "status": 200, "headers": []}
 BODY: Message = {"type": "http.response.body", "body": b"fine"}
@@ -1229,6 +1230,31 @@ def test_an_error_that_middleware_puts_into_plain_text_is_told_once(
     assert body["error"] == code
     (logged,), (told,) = caplog.records, story.records
     assert vars(logged)["reference"] == told.reference == body.get("reference")
+
+
+class HollowGroupError(ExceptionGroup[Exception]):
+    """A group that holds nothing."""
+
+    exceptions: Any = ()
+
+
+@pytest.mark.parametrize("reraise", [True, False])
+@pytest.mark.parametrize(
+    "cause",
+    [
+        pytest.param(test_registry.EvasiveError(), id="hides its attributes"),
+        pytest.param(test_registry.HollowGroupError("", [ValueError()]), id="hides its members"),
+        pytest.param(HollowGroupError("", [ValueError()]), id="has no members"),
+    ],
+)
+async def test_an_exception_that_is_hard_to_look_at_is_answered(
+    cause: Exception, reraise: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.ERROR, "authpi_errors"):
+        messages, failure = await outcome(ErrorMiddleware(raising(cause), reraise=reraise))
+    assert body_of(messages)["error"] == "server_error"
+    assert failure is (cause if reraise else None)
+    assert len(caplog.messages) == 1
 
 
 async def test_a_hook_that_fails_changes_nothing(caplog: pytest.LogCaptureFixture) -> None:
