@@ -633,6 +633,31 @@ async def test_opentelemetry_can_instrument_it_before_or_after(
         assert found.references == {format_trace_id(context.trace_id)}
 
 
+@pytest.mark.parametrize(
+    ("error", "status"),
+    [
+        pytest.param(NotFoundError(), 404, id="an expected error"),
+        pytest.param(ValueError("secret"), 500, id="a bug"),
+    ],
+)
+async def test_opentelemetry_sees_what_middleware_raises_where_it_instruments_after(
+    error: Exception,
+    status: int,
+    instrument: Callable[[FastAPI], None],
+    spans: InMemorySpanExporter,
+    outcome_of: Outcomes,
+) -> None:
+    app = FastAPI(middleware=[Middleware(RaisingMiddleware, copy(error))])
+    found = await outcome_of(app, "/fails", then=instrument)
+    assert found.seen.status == status
+    (span,) = [span for span in spans.get_finished_spans() if span.kind is SpanKind.SERVER]
+    assert (span.attributes or {})["http.status_code"] == status
+    if status >= 500:
+        context = span.get_span_context()
+        assert context is not None
+        assert found.references == {format_trace_id(context.trace_id)}
+
+
 def test_what_a_handler_around_the_librarys_own_answers_stays_as_it_is() -> None:
     app = application()
     install(app)
