@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from types import TracebackType
 from typing import Final
 
 from starlette.requests import ClientDisconnect
@@ -11,7 +12,14 @@ from starlette.types import Scope
 from authpi_errors._registry import is_group, leaves
 from authpi_errors._settled import GONE
 
-__all__ = ["cause_of_crash", "is_departure", "is_failure", "is_to_be_answered"]
+__all__ = [
+    "cause_of_crash",
+    "exc_info_of",
+    "is_departure",
+    "is_failure",
+    "is_to_be_answered",
+    "type_name",
+]
 
 
 def is_departure(exc: BaseException, scope: Scope) -> bool:
@@ -67,3 +75,20 @@ def cause_of_crash(exc: BaseException) -> BaseException:
 
 
 _TOO_LATE: Final = "Caught handled exception, but response already started"
+
+
+def type_name(exc: BaseException) -> str:
+    """Give the name of an exception's type, with its module unless that is `builtins`."""
+    cls = type(exc)
+    name = cls.__qualname__
+    return name if cls.__module__ == "builtins" else f"{cls.__module__}.{name}"
+
+
+def exc_info_of(
+    exc: BaseException,
+) -> tuple[type[BaseException], BaseException, TracebackType | None] | None:
+    """Give what `logging` takes for an exception, unless that hides its traceback."""
+    try:
+        return type(exc), exc, exc.__traceback__
+    except Exception:
+        return None

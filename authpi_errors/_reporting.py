@@ -11,9 +11,6 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from inspect import isawaitable
-from itertools import islice
-from threading import Lock
-from types import TracebackType
 from typing import Any, Final
 
 from anyio import CapacityLimiter, to_thread
@@ -21,10 +18,11 @@ from anyio.lowlevel import RunVar
 from starlette.types import Scope
 
 from authpi_errors._configuration import is_async
-from authpi_errors._raised import is_failure
+from authpi_errors._raised import exc_info_of, is_failure, type_name
 from authpi_errors._reference import reference_of
-from authpi_errors._registry import has_reference, is_group, leaves
+from authpi_errors._registry import has_reference
 from authpi_errors._routing import Routes
+from authpi_errors._storms import Storms
 
 __all__ = ["ErrorRecord", "Hook", "Reporter", "log", "logger", "reported_reference", "was_reported"]
 
@@ -61,7 +59,7 @@ class ErrorRecord:
     @property
     def exception_type(self) -> str | None:
         """The name of the exception's type, with its module unless that is `builtins`."""
-        return None if self.exception is None else _type_name(self.exception)
+        return None if self.exception is None else type_name(self.exception)
 
 
 Hook = Callable[[ErrorRecord], object]
@@ -94,7 +92,7 @@ class Reporter:
         self._is_async = is_async(on_error)
         self._make_reference = make_reference
         self._routes = Routes()
-        self._storms = _Storms(interval, clock)
+        self._storms = Storms(interval, clock)
 
     def reference(self, scope: Scope) -> str:
         """Give the reference of an error, which the user's function may make."""
@@ -156,7 +154,7 @@ class Reporter:
                 "method": _clean(method),
                 "route": _clean(route),
                 "reference": _clean(reference),
-                "exception_type": None if exc is None else _clean(_type_name(exc)),
+                "exception_type": None if exc is None else _clean(type_name(exc)),
             }
             traceback_of = exc if is_unexpected and not raised_again else None
             self._log(level, _sentence(attributes), attributes, traceback_of)
@@ -169,13 +167,10 @@ class Reporter:
     ) -> None:
         """Log a message, and the traceback of an exception unless that is one of many."""
         if exc is not None:
-            kinds = _kinds(exc)
-            # The rarest counts, and all are counted.
-            count = min([self._storms.count(kind) for kind in kinds])
+            count, place = self._storms.count(exc)
             if count > 0:
-                _, file, line = kinds[0]
                 exc, message = None, message + _AGAIN
-                attributes.update(place=f"{_clean(file)}:{line}", count=count)
+                attributes.update(place=_clean(place), count=count)
         _emit(level, message, attributes, exc)
 
     async def notify(self, record: ErrorRecord) -> None:
@@ -204,7 +199,7 @@ class Reporter:
         if not logger.isEnabledFor(logging.ERROR):
             return
         message = "The function given for `%(option)s` failed: %(exception_type)s"
-        attributes = {"option": option, "exception_type": _clean(_type_name(exc))}
+        attributes = {"option": option, "exception_type": _clean(type_name(exc))}
         self._log(logging.ERROR, message, attributes, exc)
 
 
@@ -252,12 +247,6 @@ def _method(scope: Scope) -> str:
     return "WEBSOCKET" if scope["type"] == "websocket" else str(scope.get("method", ""))[:32]
 
 
-def _type_name(exc: BaseException) -> str:
-    cls = type(exc)
-    name = cls.__qualname__
-    return name if cls.__module__ == "builtins" else f"{cls.__module__}.{name}"
-
-
 def _sentence(attributes: dict[str, Any]) -> str:
     """Say what was answered, as far as it is known; `logging` puts in the values."""
     message = "Answered %(method)s"
@@ -291,7 +280,7 @@ def _emit(
     level: int, message: str, attributes: dict[str, Any], exc: BaseException | None = None
 ) -> None:
     """Log a record. What filters and handlers of the user's raise does not reach the client."""
-    exc_info = None if exc is None else _exc_info(exc)
+    exc_info = None if exc is None else exc_info_of(exc)
     args = (attributes,) if attributes else ()
     with suppress(Exception):
         record = logger.makeRecord(logger.name, level, __file__, 0, message, args, exc_info)
@@ -300,85 +289,8 @@ def _emit(
         logger.handle(record)
 
 
-def _exc_info(
-    exc: BaseException,
-) -> tuple[type[BaseException], BaseException, TracebackType | None] | None:
-    """Give what `logging` takes for an exception, unless that hides its traceback."""
-    try:
-        return type(exc), exc, exc.__traceback__
-    except Exception:
-        return None
-
-
 def _clean(text: str | None) -> str | None:
     """Escape what could break a line of a log, or hide a part of it."""
     if text is None or text.isprintable():
         return text
     return text.encode("unicode_escape").decode("ascii")
-
-
-class _Storms:
-    """Counts exceptions of a kind: its type, and the line that raised it. A group is none.
-
-    Args:
-        interval: For how many seconds a kind is remembered, from its first exception on.
-        clock: Gives the time in seconds.
-    """
-
-    def __init__(self, interval: float, clock: Callable[[], float]) -> None:
-        self._interval = interval
-        self._clock = clock
-        self._lock = Lock()
-        # When each was first seen, and how often: from the one that is to be forgotten first.
-        self._seen: dict[_Kind, tuple[float, int]] = {}
-
-    def count(self, kind: _Kind) -> int:
-        """Say how many of that kind, or of too many kinds, have come before."""
-        with self._lock:
-            now = self._clock()
-            self._forget(now - self._interval)
-            if kind not in self._seen and len(self._seen) >= _MOST_KINDS:
-                kind = _OTHERS
-            since, count = self._seen.get(kind, (now, 0))
-            self._seen[kind] = since, count + 1
-            return count
-
-    def _forget(self, before: float) -> None:
-        while self._seen:
-            oldest = next(iter(self._seen))
-            if self._seen[oldest][0] > before:
-                return
-            del self._seen[oldest]
-
-
-_Kind = tuple[str, str, int]
-
-# Code that is made while a program runs has places without end.
-_MOST_KINDS: Final = 256
-_OTHERS: Final[_Kind] = ("", "", 0)
-
-
-# A group can have thousands, and most often all failed alike.
-_MOST_LEAVES: Final = 16
-
-
-def _kinds(exc: BaseException) -> list[_Kind]:
-    """Give the kinds of an exception: of a group, those of the first that are in it."""
-    if not is_group(exc):
-        return [_kind(exc, exc)]
-    return list(dict.fromkeys(_kind(leaf, exc) for leaf in islice(leaves(exc), _MOST_LEAVES)))
-
-
-def _kind(exc: BaseException, raised: BaseException) -> _Kind:
-    """Give the type and the place of an exception, which may never have been raised by itself."""
-    traceback = _traceback(exc) or _traceback(raised)
-    if traceback is None:
-        return _type_name(exc), "", 0
-    while traceback.tb_next is not None:
-        traceback = traceback.tb_next
-    return _type_name(exc), traceback.tb_frame.f_code.co_filename, traceback.tb_lineno
-
-
-def _traceback(exc: BaseException) -> TracebackType | None:
-    exc_info = _exc_info(exc)
-    return None if exc_info is None else exc_info[2]

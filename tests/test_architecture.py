@@ -36,6 +36,7 @@ ORDER = (
     "_messages",
     "_routing",
     "_reference",
+    "_storms",
     "_reporting",
     "_templates",
     "_foreign",
