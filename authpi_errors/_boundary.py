@@ -91,11 +91,14 @@ class Boundary:
                 scope, _, send, _ = connection
                 if message["type"] != "http.response.start":
                     return send(message)
-                is_final = message["status"] < 400 or is_settled(scope, message)
                 forward = (
-                    (send if message["status"] < 500 else _once(send))
-                    if is_final
+                    send
+                    if 200 <= message["status"] < 400
                     else Sending(*connection)
+                    if not is_settled(scope, message)
+                    else send
+                    if message["status"] < 500
+                    else _once(send)
                 )
             return forward(message)
 
@@ -151,8 +154,8 @@ class Boundary:
             if not await self._answer(exc, sending):
                 raise
         else:
-            if sending.held:
-                await sending.finish()
+            if not sending.accepted:
+                await self._complete(sending)
 
     async def _complete(self, sending: Sending) -> None:
         """Decide about what is held back, or answer where the application has not."""
@@ -284,8 +287,7 @@ class Boundary:
             self._replace_default_errors(application)
             self.adopt(application, is_inside=is_inside)
             add_handlers(application, target or application, self._responder)
-            if target is not None:
-                settle_handlers(application, target)
+            settle_handlers(application)
 
     def _replace_default_errors(self, application: Starlette) -> None:
         """Leave out an application's outermost middleware, where nothing is left for it to do.
@@ -319,7 +321,11 @@ class Boundary:
 
     async def _serve_mounted(self, scope: Scope, receive: Receive, send: Send) -> None:
         # Not before the first connection: while an application starts, others can be mounted in it.
-        self._serve = answering_for_mounted(self._mounted(), self._below, self._responder)
+        mounted = self._mounted()
+        for layer in mounted:
+            if isinstance(layer, Starlette):
+                settle_handlers(layer)
+        self._serve = answering_for_mounted(mounted, self._below, self._responder)
         await self._serve(scope, receive, send)
 
     def _mounted(self) -> list[object]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final, NamedTuple, cast
 
@@ -102,6 +102,11 @@ async def run(
         document_path=found.url.removeprefix(base) if found.url.startswith(f"{base}/") else "",
         has_credentials=bool(service.headers),
     )
+    # Once more, as in `_answer`: what is escaped twice is only half read by now.
+    probes = [
+        replace(probe, path=service.mask.text(probe.path), target=service.mask.text(probe.target))
+        for probe in probes
+    ]
     answers: list[Answer] = []
     for done, probe in enumerate(probes):
         progress(done, len(probes), probe)
@@ -163,7 +168,11 @@ async def _answer(
         if is_first:
             raise
         return Answer(probe, None, [Violation("answer", str(exc), "Each request has an answer.")])
-    return Answer(probe, response.status, judge(probe, response, registry))
+    violations = [
+        replace(violation, found=service.mask.text(violation.found))
+        for violation in judge(probe, response, registry)
+    ]
+    return Answer(probe, response.status, violations)
 
 
 def _notes(answers: Sequence[Answer], has_credentials: bool) -> Iterator[str]:

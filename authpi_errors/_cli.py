@@ -9,7 +9,7 @@ import traceback
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager, redirect_stdout
 from dataclasses import replace
-from inspect import signature
+from inspect import iscoroutine, signature
 from pathlib import Path
 from pkgutil import resolve_name
 from types import FunctionType
@@ -137,7 +137,7 @@ Exit status:
     default=10.0,
     show_default=True,
     metavar="SECONDS",
-    help="How long one answer may take.",
+    help="How long one answer may take, or an application's start or stop.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON object instead of a table.")
 def check(
@@ -167,7 +167,7 @@ def check(
                 report = await run(
                     served, url, name, openapi=openapi, registry=known, progress=progress
                 )
-        return replace(report, service=service[0])
+        return replace(report, service=service[0], notes=[*report.notes, *served.notes])
 
     try:
         # An application in this process may print what it likes: the result stands alone.
@@ -236,6 +236,9 @@ def _application(name: str) -> ASGIApp:
             app = app()
         except Exception as exc:
             raise _Failed(f"{name} makes no application: {_last_line(exc)}") from exc
+    if iscoroutine(app):
+        # Or Python warns that nobody has awaited it.
+        app.close()
     if not callable(app) or isinstance(app, type):
         raise _Failed(f"{name} is not an ASGI application, but {_a(app)}.")
     return cast("ASGIApp", app)

@@ -92,11 +92,12 @@ class AuthPIError(Exception):
 
     Args:
         description: `error_description`, for a person. Without it the code's own is sent.
-        status: Another HTTP status than the code's, 400 to 599. The code stays; so it should be one
-            that has no code of its own.
+        status: Another HTTP status than the code's, 400 to 599. The code stays; so it should be of
+            the same class, 4xx or 5xx.
         retryable: Whether the same request may succeed later, unchanged. Without it, an error that
             says when to come back is retryable; else the code decides, else the status. Unchanged,
-            what has failed with a 412 will fail again.
+            what has failed with a 412 will fail again. Of a limit that never ends, say so with a
+            code of your own: AuthPI's is retryable.
         retry_after: Seconds, or a `timedelta`, until it is worth to repeat the request; rounded up
             to whole seconds, sent as `Retry-After` and in the body.
         reference: An id by which this error is found in the server's logs.

@@ -10,18 +10,19 @@ from typing import Any, Final, TypeGuard, cast
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
+from starlette.middleware.errors import ServerErrorMiddleware
 from starlette.middleware.exceptions import ExceptionMiddleware
 from starlette.requests import HTTPConnection
 from starlette.routing import Mount, Router
 from starlette.types import ASGIApp, ExceptionHandler, Message, Receive, Scope, Send
 
-from authpi_errors._configuration import is_async
 from authpi_errors._cors import cors_of_routes, layers, through
 from authpi_errors._exceptions import AuthPIError
 from authpi_errors._messages import answer
+from authpi_errors._raised import cause_of_unread_body, is_departure
 from authpi_errors._responding import Answered, Responder
 from authpi_errors._routing import is_nested, is_routed
-from authpi_errors._settled import settle
+from authpi_errors._settled import settle, settled_response, settling
 from authpi_errors._validation import is_request_validation_error
 
 __all__ = [
@@ -49,7 +50,7 @@ def make_handler(
     Args:
         responder: Answers the exceptions.
         default: The handler whose place this one takes. It still answers an `HTTPException` that
-            is no error, such as a redirect.
+            is no error, such as a redirect, and one that is to be ignored.
         notice: Called before the first answer.
     """
 
@@ -67,10 +68,13 @@ def make_handler(
             messages = responder.plain(exc, scope)
             if messages is not None:
                 return partial(_send, messages)
-        error = responder.registry.find(exc)
-        if scope["type"] != "http" or isinstance(exc, responder.options.ignore):
-            # The boundary knows how far a WebSocket has come, and lets pass what is to pass.
+        if isinstance(exc, responder.options.ignore):
+            return await _left(connection, exc, default)
+        exc = cause_of_unread_body(exc)
+        if scope["type"] != "http" or is_departure(exc, scope):
+            # The boundary knows how far a WebSocket has come, and what to do without a client.
             raise exc
+        error = responder.registry.find(exc)
         if error is None:
             if not _is_no_error(exc):
                 raise exc
@@ -81,6 +85,17 @@ def make_handler(
         return respond
 
     return handle
+
+
+async def _left(
+    connection: HTTPConnection,
+    exc: Exception,
+    default: Callable[[Any, Exception], Awaitable[ASGIApp]],
+) -> ASGIApp:
+    """Leave an exception to what would have answered it without this library."""
+    if not isinstance(exc, HTTPException):
+        raise exc
+    return settled_response(await default(connection, exc))
 
 
 def _is_no_error(exc: Exception) -> bool:
@@ -161,8 +176,10 @@ def add_handlers(
     ours += filter(_is_invalid_request, present)
     for key in ours:
         # One for Exception would run in Starlette's outermost middleware, outside all others.
-        if key is not Exception and (key not in present or _is_default(present[key])):
-            target.add_exception_handler(key, handler)
+        if key is Exception or (key in present and not _is_default(present[key])):
+            continue
+        is_left = key in present and issubclass(key, responder.options.ignore)
+        target.add_exception_handler(key, settling(present[key]) if is_left else handler)
     vars(target)[_HANDLED] = True
 
 
@@ -253,46 +270,23 @@ def _is_invalid_request(key: object) -> TypeGuard[type[Exception]]:
     return isinstance(key, type) and is_request_validation_error(key)
 
 
-def settle_handlers(application: Starlette, target: ExceptionMiddleware) -> None:
+def settle_handlers(application: Starlette) -> None:
     """Have it noted that what the user's own exception handlers answer is theirs.
 
     Args:
-        application: The application whose exception handlers are looked at.
-        target: Where they run.
+        application: The application. If its middleware is built, that has handlers of its own.
     """
-    for key, handler in application.exception_handlers.items():
-        if key not in (Exception, 500) and _is_users(application, (key,)):
-            target.add_exception_handler(key, cast("ExceptionHandler", _settling(handler)))
-
-
-def _settling(handler: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
-    """Wrap a handler, which runs in a thread if it is not asynchronous, and stays so."""
-    if is_async(handler):
-
-        async def handle(connection: HTTPConnection, exc: Exception) -> ASGIApp | None:
-            return _settled_response(await handler(connection, exc))
-
-        return handle
-
-    def handle_in_thread(connection: HTTPConnection, exc: Exception) -> ASGIApp | None:
-        return _settled_response(handler(connection, exc))
-
-    return handle_in_thread
-
-
-def _settled_response(response: ASGIApp | None) -> ASGIApp | None:
-    if response is None:
-        return None
-
-    async def respond(scope: Scope, receive: Receive, send: Send) -> None:
-        def settling(message: Message) -> Awaitable[None]:
-            if message["type"] == "http.response.start":
-                settle(scope, message)
-            return send(message)
-
-        await response(scope, receive, settling)
-
-    return respond
+    handlers: dict[Any, Any] = application.exception_handlers
+    for key, handler in handlers.items():
+        if _is_users(application, (key,)):
+            handlers[key] = settling(handler)
+    for layer in layers(application.middleware_stack):
+        if isinstance(layer, ExceptionMiddleware):
+            for key in handlers.keys() - {500, Exception}:
+                if _is_users(application, (key,)):
+                    layer.add_exception_handler(key, handlers[key])
+        elif isinstance(layer, ServerErrorMiddleware) and layer.handler is not None:
+            layer.handler = settling(layer.handler)
 
 
 def _is_ours(handler: object) -> bool:
@@ -302,5 +296,10 @@ def _is_ours(handler: object) -> bool:
 
 
 def _is_default(handler: object) -> bool:
-    """Say whether a handler is one that FastAPI sets by itself."""
-    return getattr(handler, "__module__", None) == "fastapi.exception_handlers"
+    """Say whether a handler is one that FastAPI sets by itself, or asks a boundary before it.
+
+    It is looked for: what wraps one for the user can have its name, and that of its module.
+    """
+    default: object = getattr(handler, "__wrapped__", None) if _is_ours(handler) else handler
+    module = sys.modules.get("fastapi.exception_handlers")
+    return callable(default) and any(default is each for each in vars(module).values())

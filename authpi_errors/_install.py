@@ -13,7 +13,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from authpi_errors._boundary import Boundary, without_default_errors
 from authpi_errors._foreign import ForeignResponse
-from authpi_errors._handlers import add_handlers
+from authpi_errors._handlers import add_handlers, settle_handlers
 from authpi_errors._options import Options
 from authpi_errors._registry import ErrorRegistry
 from authpi_errors._reporting import Hook, log
@@ -54,7 +54,8 @@ def install(
             server logs it and test clients see it. If not, the logger `authpi_errors` gets it.
         rewrite: Says of an error response that something else has made whether it becomes an
             AuthPI error. Without it, `ForeignResponse.is_foreign` does.
-        ignore: Types of exceptions that pass, unanswered, to whoever wants them further out.
+        ignore: Types of exceptions that are left to the framework, and to whoever wants them
+            further out.
         on_error: Called with an `ErrorRecord` for each error, once its response is out.
             Asynchronous or not; what it raises is logged, and changes nothing.
         make_reference: Makes the reference of an error from the scope of its connection. Without
@@ -110,6 +111,7 @@ class _Installed:
     def build(self) -> ASGIApp:
         """Build the middleware as the application does, with ours innermost and outermost."""
         self._silent = True
+        settle_handlers(self._app)
         try:
             stack = without_default_errors(self._build_inner())
         except Exception:

@@ -9,7 +9,7 @@ from starlette.types import Message, Scope, Send
 
 from authpi_errors._rendering import ErrorResponse
 
-__all__ = ["answer", "can_deny", "send_all"]
+__all__ = ["answer", "can_deny", "send_all", "sendable_close"]
 
 # RFC 6455, 7.4.1.
 _POLICY_VIOLATION: Final = 1008
@@ -55,6 +55,23 @@ def answer(response: ErrorResponse, scope: Scope, *, accepted: bool = False) -> 
             "reason": response.code[:_LONGEST_REASON],
         }
     ]
+
+
+def sendable_close(message: Message) -> Message:
+    """Mend a `websocket.close` that servers fail on, after which the client learns nothing."""
+    code, reason = message.get("code", 1000), message.get("reason") or ""
+    encoded = str(reason).encode(errors="replace")
+    if code in _CLOSE_CODES and len(encoded) <= _LONGEST_REASON:
+        return message
+    return {
+        **message,
+        "code": code if code in _CLOSE_CODES else _POLICY_VIOLATION,
+        "reason": encoded[:_LONGEST_REASON].decode(errors="ignore"),
+    }
+
+
+# RFC 6455, 7.4: what its registry has for endpoints to send, and what applications may define.
+_CLOSE_CODES: Final = frozenset((1000, 1001, 1002, 1003, *range(1007, 1015), *range(3000, 5000)))
 
 
 def can_deny(scope: Scope) -> bool:

@@ -32,7 +32,8 @@ class ErrorMiddleware(Boundary):
             server logs it and test clients see it. If not, the logger `authpi_errors` gets it.
         rewrite: Says of an error response that something else has made whether it becomes an
             AuthPI error. Without it, `ForeignResponse.is_foreign` does.
-        ignore: Types of exceptions that pass, unanswered, to whoever wants them further out.
+        ignore: Types of exceptions that are left to the framework, and to whoever wants them
+            further out.
         on_error: Called with an `ErrorRecord` for each error, once its response is out.
             Asynchronous or not; what it raises is logged, and changes nothing.
         make_reference: Makes the reference of an error from the scope of its connection. Without

@@ -6,14 +6,17 @@ import asyncio
 from types import TracebackType
 from typing import Final
 
+from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.types import Scope
 
+from authpi_errors._exceptions import AuthPIError
 from authpi_errors._registry import is_group, leaves
 from authpi_errors._settled import GONE
 
 __all__ = [
     "cause_of_crash",
+    "cause_of_unread_body",
     "exc_info_of",
     "is_departure",
     "is_failure",
@@ -74,6 +77,19 @@ def cause_of_crash(exc: BaseException) -> BaseException:
     return exc
 
 
+def cause_of_unread_body(exc: Exception) -> Exception:
+    """Find why a body could not be read, where somebody has said so.
+
+    FastAPI raises a 400 of its own from whatever that was.
+    """
+    cause = exc.__cause__
+    if not isinstance(exc, HTTPException) or not isinstance(cause, ClientDisconnect | AuthPIError):
+        return exc
+    # A detail of the user's can be anything, and refuse to be compared.
+    return cause if type(exc.detail) is str and exc.detail == _UNREAD else exc
+
+
+_UNREAD: Final = "There was an error parsing the body"
 _TOO_LATE: Final = "Caught handled exception, but response already started"
 
 

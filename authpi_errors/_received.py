@@ -15,6 +15,7 @@ from typing import Final, NamedTuple, NoReturn
 
 from authpi_errors._registry import ErrorRegistry
 from authpi_errors._validation import is_list, is_mapping
+from authpi_errors.codes import ErrorCode
 
 __all__ = ["Received", "ReceivedChallenge", "Response", "kind_of"]
 
@@ -91,6 +92,11 @@ class Received:
         """Give a member that is a string."""
         value = self.members.get(name)
         return value if isinstance(value, str) else None
+
+    @property
+    def code(self) -> ErrorCode | None:
+        """The code that `error` names, where it is one that is known."""
+        return self.registry.codes.get(self.text("error") or "")
 
     def texts(self) -> Iterator[tuple[str, str]]:
         """Walk through all strings of the body, names too, each with the member it stands in."""

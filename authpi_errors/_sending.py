@@ -10,9 +10,11 @@ from starlette.datastructures import Headers
 from starlette.routing import WebSocketRoute
 from starlette.types import Message, Receive, Scope, Send
 
+from authpi_errors._content_type import media_type_of
 from authpi_errors._foreign import ForeignResponse
 from authpi_errors._handlers import has_handler_for_everything, is_answered_by_user
-from authpi_errors._messages import can_deny, send_all
+from authpi_errors._messages import can_deny, send_all, sendable_close
+from authpi_errors._raised import cause_of_unread_body, is_departure
 from authpi_errors._settled import (
     forget,
     has_departed,
@@ -107,6 +109,10 @@ class Sending:
 
     async def _hold(self, start: Message) -> None:
         """Hold back the start of an error response, if it may be a framework's."""
+        if self._tells_of_departure():
+            self.replace()
+            note_departure(self.scope)
+            return
         if not is_error_status(start["status"]):
             # Servers fail on it, after they have marked the response as started.
             await self._judge.substitute(500, None, self)
@@ -117,7 +123,8 @@ class Sending:
         self.held.append(start)
         self._body = bytearray()
         self._is_complete = False
-        is_users = is_answered_by_user(self.scope)
+        # What is raised where no handler runs, Starlette answers.
+        is_users = is_answered_by_user(self.scope) and not self._is_starlettes_500(start)
         self._is_crash = not is_users and self._is_certain_crash(start)
         may_stay = is_users or not self._judge.may_rewrite(_headers_of(start), b"")
         if may_stay and not self._is_crash:
@@ -140,16 +147,30 @@ class Sending:
         elif self._is_complete and not self._may_be_a_crash():
             await self.finish()
 
+    def _tells_of_departure(self) -> bool:
+        """Say whether a mounted FastAPI answers that the client has gone."""
+        exc = sys.exception()
+        return isinstance(exc, Exception) and is_departure(cause_of_unread_body(exc), self.scope)
+
     def _is_certain_crash(self, start: Message) -> bool:
         """Say whether Starlette answers an exception by itself, in its debugger at any length."""
-        is_answered = _is_plain_500(start) and sys.exception() is not None
+        is_answered = self._is_starlettes_500(start) and sys.exception() is not None
         return is_answered and not has_handler_for_everything(self.scope.get("app"))
 
     def _may_be_a_crash(self) -> bool:
         """Say whether an exception may follow: Starlette raises what it has answered with a 500."""
         if has_handler_for_everything(self.scope.get("app")):
             return sys.exception() is not None
-        return _is_plain_500(self.held[0])
+        return self._is_starlettes_500(self.held[0])
+
+    def _is_starlettes_500(self, start: Message) -> bool:
+        """Say whether a response looks as Starlette's outermost middleware answers exceptions."""
+        headers = _headers_of(start)
+        if start["status"] != 500 or media_type_of(headers) != "text/plain":
+            return False
+        # A debugger says more. What is compressed in between has no length any more.
+        is_debugged = getattr(self.scope.get("app"), "debug", False)
+        return is_debugged or headers.get("content-length") in _LENGTHS_OF_500
 
     async def finish(self) -> None:
         """Decide about what is held back, now that no more of it comes."""
@@ -230,7 +251,9 @@ class WebSocketSending(Sending):
                 return self._judge.substitute(message["status"], None, self)
             if is_list(message.get("reason")):
                 return self._close(message)
-        self.started = self.started or kind == "websocket.close"
+        if kind == "websocket.close":
+            self.started = True
+            message = sendable_close(message)
         return drop(message) if self._replaced else self.forward(message)
 
     async def _close(self, message: Message) -> None:
@@ -260,9 +283,8 @@ def _headers_of(start: Message) -> Headers:
     return Headers(raw=[(bytes(name).lower(), bytes(value)) for name, value in raw])
 
 
-def _is_plain_500(start: Message) -> bool:
-    content_type = _headers_of(start).get("content-type", "")
-    return start["status"] == 500 and content_type.lower().startswith("text/plain")
+# "Internal Server Error" has 21 bytes.
+_LENGTHS_OF_500: Final = ("21", None)
 
 
 async def drop(message: Message) -> None:

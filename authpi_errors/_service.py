@@ -8,17 +8,15 @@ from __future__ import annotations
 import asyncio
 import base64
 import binascii
-import html
-import json
 import re
 import socket
 import ssl
-from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from dataclasses import dataclass, replace
+from html.entities import codepoint2name
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import Any, Final, cast
-from urllib.parse import quote
 
 import httpx2
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -60,15 +58,15 @@ class Mask:
         Short ones are no secrets, but for those that authenticate: they may be in any text.
         """
         secrets = {
-            form
+            part
             for name, value in headers
             for part in _parts(value)
             if len(part) >= (1 if name.lower() in _ALWAYS_SECRET else _LONG_ENOUGH)
-            for form in _forms(part)
         }
         longest_first = sorted(secrets, key=lambda secret: (-len(secret), secret))
+        forms = "|".join(form for secret in longest_first for form in _forms(secret))
         # Without an alternative it is what never matches.
-        return cls(re.compile(b"|".join(map(_word, longest_first)) or b"(?!)"))
+        return cls(re.compile(forms.encode() or b"(?!)"))
 
     def bytes(self, content: bytes) -> bytes:
         """Give as many bytes as there were: JSON stays JSON."""
@@ -94,17 +92,41 @@ def _parts(value: str) -> Iterator[str]:
         yield from (pair, pair.partition(":")[2])
 
 
-def _forms(secret: str) -> Iterator[bytes]:
-    in_json = json.dumps(secret)[1:-1]
-    in_utf_8 = json.dumps(secret, ensure_ascii=False)[1:-1]
-    escaped = in_json.replace("/", r"\/")
-    forms = (secret, in_json, in_utf_8, escaped, quote(secret), quote(secret, safe=""))
-    yield from (form.encode() for form in (*forms, html.escape(secret)))
+def _forms(secret: str) -> Iterator[str]:
+    """Give a secret's forms as patterns: any of its characters may be escaped, or not.
+
+    No character of a text can be read in two ways: the time is linear.
+    """
+    bound = "" if len(secret) >= _LONG_ENOUGH else r"\w"
+    for escaped in (re.escape, _in_json, _in_url, _in_html):
+        form = "".join(map(escaped, secret))
+        yield f"(?<!{bound}){form}(?!{bound})" if bound else form
 
 
-def _word(secret: bytes) -> bytes:
-    literal = re.escape(secret)
-    return literal if len(secret) >= _LONG_ENOUGH else rb"(?<![\w])" + literal + rb"(?![\w])"
+def _in_json(character: str) -> str:
+    r"""Give a character as JSON has it (RFC 8259, 7), or JSON in JSON: `=`, `\u003d`, `\\u003d`."""
+    units = character.encode("utf-16-be").hex()
+    escaped = "".join(rf"\\{{1,4}}u{units[i : i + 4]}" for i in range(0, len(units), 4))
+    return f"(?:{_PLAIN_IN_JSON.get(character) or re.escape(character)}|(?i:{escaped}))"
+
+
+_PLAIN_IN_JSON: Final = {"\\": r"\\\\", '"': r'\\{1,4}"', "/": r"\\{0,4}/"}
+
+
+def _in_url(character: str) -> str:
+    escaped = "".join(f"%{byte:02x}" for byte in character.encode())
+    plain = "" if character == "%" else f"{re.escape(character)}|"
+    return f"(?:{plain}(?i:{escaped}))"
+
+
+def _in_html(character: str) -> str:
+    number = ord(character)
+    name = _NAMES_IN_HTML.get(number, f"#{number}")
+    plain = "" if character == "&" else f"{re.escape(character)}|"
+    return f"(?:{plain}&(?:#0{{0,6}}{number}|(?i:#x0{{0,6}}{number:x})|{name});)"
+
+
+_NAMES_IN_HTML: Final = {**codepoint2name, ord("'"): "apos"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,12 +138,14 @@ class Service:
         headers: The headers that were given, credentials among them.
         timeout: The seconds that a whole answer may take.
         mask: What hides the headers' values in the answers.
+        notes: Sentences about the end of an application in this process, once it has ended.
     """
 
     client: httpx2.AsyncClient
     headers: Sequence[tuple[str, str]]
     timeout: float
     mask: Mask
+    notes: Sequence[str] = ()
 
     async def ask(self, base: str, probe: Probe) -> Response:
         """Make a probe's request. Redirects are not followed, and of a success no body is read.
@@ -253,8 +277,9 @@ async def serving(
     """
     async with AsyncExitStack() as stack:
         transport = None
+        notes: list[str] = []
         if app is not None:
-            state = await stack.enter_async_context(_lifespan(app))
+            state = await stack.enter_async_context(_lifespan(app, seconds, notes))
             transport = httpx2.ASGITransport(_InProcess(app, state), raise_app_exceptions=False)
         client = httpx2.AsyncClient(
             transport=transport,
@@ -266,7 +291,7 @@ async def serving(
             limits=httpx2.Limits(max_keepalive_connections=0),
         )
         await stack.enter_async_context(client)
-        yield Service(client, headers, seconds, Mask.of(headers))
+        yield Service(client, headers, seconds, Mask.of(headers), notes)
 
 
 class _InProcess:
@@ -319,11 +344,15 @@ def _framed(message: Message) -> Message:
 
 
 @asynccontextmanager
-async def _lifespan(app: ASGIApp) -> AsyncGenerator[Mapping[str, Any]]:
+async def _lifespan(
+    app: ASGIApp, seconds: float, notes: list[str]
+) -> AsyncGenerator[Mapping[str, Any]]:
     """Start an application, give its state, and shut it down. One without a lifespan is fine.
 
+    Each may take so many seconds. That the shutdown took more is noted.
+
     Raises:
-        UnreachableError: The application says that it can't start.
+        UnreachableError: The application says that it can't start, or doesn't.
     """
     state: dict[str, Any] = {}
     started, stopping = asyncio.Event(), asyncio.Event()
@@ -342,17 +371,12 @@ async def _lifespan(app: ASGIApp) -> AsyncGenerator[Mapping[str, Any]]:
             failures.append(message.get("message", "").strip().rpartition("\n")[2])
         started.set()
 
-    async def live() -> None:
-        asgi = {"version": "3.0", "spec_version": "2.0"}
-        try:
-            await app({"type": "lifespan", "asgi": asgi, "state": state}, receive, send)
-        except SystemExit:
-            failures.append("it exits")
-
-    task = asyncio.create_task(live())
+    task = asyncio.create_task(_live(app, state, receive, send, failures))
     task.add_done_callback(lambda _: started.set())
-    await started.wait()
     try:
+        if not await _is_in_time(started.wait(), seconds):
+            task.cancel()
+            raise UnreachableError(_TOO_SLOW.format("start", seconds))
         if failures:
             raise UnreachableError(
                 f"The application doesn't start: {failures[0] or 'no reason given'}."
@@ -360,4 +384,29 @@ async def _lifespan(app: ASGIApp) -> AsyncGenerator[Mapping[str, Any]]:
         yield state
     finally:
         stopping.set()
-        await asyncio.gather(task, return_exceptions=True)
+        if not await _is_in_time(task, seconds):
+            notes.append(_TOO_SLOW.format("stop", seconds))
+
+
+async def _live(
+    app: ASGIApp, state: dict[str, Any], receive: Receive, send: Send, failures: list[str]
+) -> None:
+    asgi = {"version": "3.0", "spec_version": "2.0"}
+    try:
+        await app({"type": "lifespan", "asgi": asgi, "state": state}, receive, send)
+    except SystemExit:
+        failures.append("it exits")
+    except Exception:
+        # It has no lifespan, or fails at its end: neither says anything about its errors.
+        return
+
+
+_TOO_SLOW: Final = "The application doesn't {} within {:g} seconds: --timeout allows more."
+
+
+async def _is_in_time(what: Awaitable[object], seconds: float) -> bool:
+    """Wait for something, but no longer; say whether it has ended."""
+    future = asyncio.ensure_future(what)
+    done, _ = await asyncio.wait([future], timeout=seconds)
+    future.cancel()
+    return bool(done)

@@ -6,22 +6,32 @@ begins with it: a copy of the scope, which middleware may pass on, has the same 
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
+from types import CodeType
 from typing import Any, Final
 
-from starlette.requests import ClientDisconnect
-from starlette.types import Message, Scope
+from starlette.requests import ClientDisconnect, HTTPConnection
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from starlette.websockets import WebSocketDisconnect
+
+from authpi_errors._configuration import is_async
 
 __all__ = [
     "GONE",
     "SETTLED",
+    "Handler",
     "forget",
     "has_departed",
     "is_outermost",
     "is_settled",
     "note_departure",
     "settle",
+    "settled_response",
+    "settling",
 ]
+
+Handler = Callable[[Any, Any], Any]
+"""An exception handler, asynchronous or not."""
 
 # The client has gone: there is nobody to answer, and nothing went wrong here.
 GONE: Final = (ClientDisconnect, WebSocketDisconnect)
@@ -93,3 +103,43 @@ def _mark(start: Message) -> tuple[object, ...]:
         return (start,)
     found = {bytes(name).lower(): bytes(value) for name, value in headers}
     return start.get("status"), *(found.get(name) for name in _MARKS)
+
+
+def settling(handler: Handler) -> Handler:
+    """Have it noted that what an exception handler of the user's answers is to stay as it is.
+
+    One that is not asynchronous runs in a thread, and stays so.
+    """
+    code: CodeType | None = getattr(handler, "__code__", None)
+    if code is not None and code.co_filename == settling.__code__.co_filename:
+        return handler
+    if is_async(handler):
+
+        async def handle(connection: HTTPConnection, exc: Exception) -> ASGIApp | None:
+            return _settled(await handler(connection, exc))
+
+        return handle
+
+    def handle_in_thread(connection: HTTPConnection, exc: Exception) -> ASGIApp | None:
+        return _settled(handler(connection, exc))
+
+    return handle_in_thread
+
+
+def _settled(response: ASGIApp | None) -> ASGIApp | None:
+    # A handler of a WebSocket's may have closed it.
+    return None if response is None else settled_response(response)
+
+
+def settled_response(response: ASGIApp) -> ASGIApp:
+    """Have it noted that a response is to stay as it is, from whichever task it is sent."""
+
+    async def respond(scope: Scope, receive: Receive, send: Send) -> None:
+        def send_settled(message: Message) -> Awaitable[None]:
+            if message["type"].endswith(".start"):
+                settle(scope, message)
+            return send(message)
+
+        await response(scope, receive, send_settled)
+
+    return respond

@@ -157,7 +157,10 @@ class Templates:
             if status not in by_status:
                 by_status[status] = self._template_with(self._registry.code_for(status))
             template = by_status[status]
-            if template is None or exc.headers is not None or type(exc.detail) is not str:
+            # One that was raised from another exception can stand for that.
+            if template is None or exc.headers is not None or exc.__cause__ is not None:
+                return None
+            if type(exc.detail) is not str:
                 return None
             return template.plain_with(description_of(exc.detail, status))
 

@@ -6,6 +6,7 @@ of them. It is pure and total: it does no I/O and raises nothing, whatever a res
 
 from __future__ import annotations
 
+import builtins
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
@@ -17,7 +18,7 @@ from authpi_errors._headers import entity_tag, is_media_range, is_token
 from authpi_errors._received import Received, Response, kind_of
 from authpi_errors._registry import ErrorRegistry
 from authpi_errors._validation import is_list, is_mapping
-from authpi_errors.codes import INVALID_REQUEST, SERVER_ERROR, fallback, is_error_status
+from authpi_errors.codes import fallback, is_error_status
 
 __all__ = ["RULES", "Response", "Violation", "check"]
 
@@ -359,41 +360,46 @@ def _text(seen: Received) -> Iterator[str]:
 )
 def _code(seen: Received) -> Iterator[str]:
     code = seen.text("error")
-    if code is not None and code not in seen.registry.codes:
+    if code is not None and seen.code is None:
         yield f"error: {code}"
 
 
 @_rule(
     "code-status",
-    "error goes with the status: it is the code of that status, or the status has no code of its "
-    "own and both are of the same class, 4xx or 5xx (contract, The codes).",
+    "error keeps to the class of its own status, 4xx or 5xx, whichever status it takes, unless "
+    "both say that the request may succeed later, or the registry has it so (contract, The codes; "
+    "RFC 9110, 15).",
     of_body=True,
 )
 def _code_status(seen: Received) -> Iterator[str]:
-    code = seen.registry.codes.get(seen.text("error") or "")
+    code = seen.code
     if code is None or not is_error_status(seen.status):
         return
-    usual = fallback(seen.status).value
-    is_free = usual in (INVALID_REQUEST.value, SERVER_ERROR.value)
+    usual = fallback(seen.status)
     is_of_class = code.status // 100 == seen.status // 100
-    is_of_status = code.status == seen.status or code.value == usual
-    is_registered = code.value == seen.registry.code_for(seen.status).value
-    if not (is_of_status or is_registered or (is_free and is_of_class)):
-        yield f"{code.value} with {seen.status}, which means {usual}"
+    is_of_status = code.value in (usual.value, seen.registry.code_for(seen.status).value)
+    is_for_later = code.is_retryable() and usual.is_retryable()
+    if not (is_of_class or is_of_status or is_for_later):
+        yield f"{code.value} with {seen.status}, which means {usual.value}"
 
 
 @_rule(
     "retryable",
-    "retryable is true where retry_after says when to come back, and false on a 412: unchanged, "
-    "the request fails again (contract, The body; ETags and If-Match).",
+    "retryable is true where retry_after says when to come back, where the code is retryable, and "
+    "on a 408, 429, 502, 503 or 504 where the code says nothing else, as one of your own may; it "
+    "is false on a 412: unchanged, the request fails again (contract, The body; The codes; ETags "
+    "and If-Match).",
     of_body=True,
 )
 def _retryable(seen: Received) -> Iterator[str]:
     retryable = seen.members.get("retryable")
-    if retryable is False and "retry_after" in seen.members:
-        yield "false, beside retry_after"
+    code = seen.code
     if retryable is True and seen.status == 412:
         yield "true, on a 412"
+    if retryable is False and "retry_after" in seen.members:
+        yield "false, beside retry_after"
+    elif retryable is False and code is not None and code.is_retryable(seen.status):
+        yield f"false, for {code.value} with {seen.status}"
 
 
 @_rule(
@@ -478,17 +484,20 @@ def _insufficient_scope(seen: Received) -> Iterator[str]:
 
 
 # What no sentence for a client has in it. The names of exceptions count where they stand as Python
-# prints them, or behind the name of a library.
+# prints them, or behind the name of a module that is no part of a URL; SQL as programs write it, in
+# capitals. Nothing is read again from one place after another: the time is linear.
+_EXCEPTIONS: Final = "|".join(name for name in vars(builtins) if name.endswith("Error"))
 _LEAKS: Final = {
     "a traceback": r"Traceback \(most recent call last\)",
-    "a line of a traceback": r'\bFile "[^"\n]+", line \d+',
+    "a line of a traceback": r'\bFile "[^"\n]+", line \d+'
+    r"|\bat [^\s()]+ ?\([^\s()]*\.(?:java|kt|scala|groovy|[cm]?[jt]s):\d",
     "a page of HTML": r"(?i)<!doctype html|<html[\s>]|</(?:html|body)>",
-    "an exception": r"\b(?:Assertion|Attribute|Index|Key|Lookup|Name|OS|Recursion|Runtime|Type|"
-    r"UnicodeDecode|UnicodeEncode|Value|ZeroDivision)Error(?:\(|: )",
-    "an exception of a library": r"\b(?:aiohttp|asyncpg|botocore|django|httpx2?|psycopg2?|"
-    r"pydantic(?:_core)?|pymongo|pymysql|redis|requests|sqlalchemy|sqlite3|starlette|urllib3)"
-    r"\.(?:\w+\.){0,9}[A-Z]\w*(?:Error|Exception)\b",
-    "a statement of SQL": r"\[SQL: ",
+    "an exception": rf"\b(?:{_EXCEPTIONS})(?:\(|: )|\[Errno -?\d",
+    "an exception of a library": r"(?<![\w./#])(?:[a-z]\w*|System)(?:\.\w+)*\.[A-Z]\w*"
+    r"(?:Error|Exception)\b|\bpsycopg2?\.errors\.[A-Z]",
+    "a statement of SQL": r"\[SQL: |\bSELECT\s(?:(?!SELECT)[^;])*?\sFROM\s|\bINSERT INTO\s"
+    r"|\bUPDATE\s+\S+\s+SET\s|\bDELETE FROM\s|(?i:\bselect\s+\*\s+from\s)",
+    "an error of SQL": r"syntax error at or near|error in your SQL syntax",
     "the address of an object": r"\bat 0x[0-9A-Fa-f]{6,}>",
 }
 

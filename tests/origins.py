@@ -116,6 +116,7 @@ COVERAGE: Mapping[str, tuple[str, str, str]] = MappingProxyType(
         "WebSocket: no route": (YES, YES, YES),
         "WebSocket: raised before it is accepted": (YES, YES, YES),
         "WebSocket: closed before it is accepted": (YES, YES, YES),
+        "WebSocket: neither accepted nor closed": (YES, YES, YES),
         "WebSocket: raised after it is accepted": (YES, YES, YES),
         "WebSocket: middleware inside ours denies": (YES, YES, YES),
         "WebSocket: middleware outside ours denies": (YES, NO, NO),
@@ -1483,6 +1484,10 @@ async def closing(websocket: WebSocket) -> None:
     await websocket.close(4403, "Not you.")
 
 
+async def forget(websocket: WebSocket) -> None:
+    """Neither accept a WebSocket nor close it."""
+
+
 def _speaking(conversation: Conversation, framework: Framework) -> Site:
     return speaking(framework, conversation)
 
@@ -1505,6 +1510,8 @@ def _closed_before_accept() -> Iterator[tuple[str, str, Build, Answer, Request]]
     yield row, "by the application", partial(_speaking, closing), denied, SOCKET
     build = partial(_speaking, raising_before(REFUSED))
     yield row, "by a `WebSocketException`", build, denied, SOCKET
+    row = "WebSocket: neither accepted nor closed"
+    yield row, "", partial(_speaking, forget), Answer(500, "server_error"), SOCKET
     # It closes the WebSocket, and says no more.
     silently = Answer(403, "access_denied")
     for where in ("inside", "outside"):

@@ -15,6 +15,7 @@ import ssl
 import subprocess
 import sys
 import threading
+import time
 import tomllib
 from collections.abc import AsyncGenerator, Callable, Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -30,7 +31,7 @@ from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Any
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 import httpx2
 import pytest
@@ -977,12 +978,67 @@ def test_an_application_that_does_not_start_gets_a_sentence(
     assert sentence("check", named(app)) == f"The application doesn't start: {reason}."
 
 
+async def _never_starts(scope: Scope, receive: Receive, send: Send) -> None:
+    await asyncio.Event().wait()
+
+
+async def _never_stops(scope: Scope, receive: Receive, send: Send) -> None:
+    """Serve all but the end."""
+    if scope["type"] == "http":
+        await Response(status_code=404)(scope, receive, send)
+        return
+    await receive()
+    await send({"type": "lifespan.startup.complete"})
+    await receive()
+    await asyncio.Event().wait()
+
+
+def test_a_start_that_hangs_is_not_waited_for(named: Callable[..., str]) -> None:
+    assert sentence("check", named(_never_starts), "--timeout", "0.1") == (
+        "The application doesn't start within 0.1 seconds: --timeout allows more."
+    )
+
+
+def test_a_stop_that_hangs_is_not_waited_for(
+    named: Callable[..., str], caplog: pytest.LogCaptureFixture
+) -> None:
+    status, report = read(named(_never_stops), "--timeout", "0.1")
+    assert (status, report["requests"], len(report["violations"])) == (1, 2, 6)
+    assert report["notes"][-1] == (
+        "The application doesn't stop within 0.1 seconds: --timeout allows more."
+    )
+    # Nor does asyncio complain.
+    assert caplog.records == []
+
+
+def test_a_stop_that_hangs_hides_no_failure(named: Callable[..., str], tmp_path: Path) -> None:
+    assert (
+        sentence(
+            "check",
+            named(_never_stops),
+            "--timeout",
+            "0.1",
+            "--openapi",
+            str(tmp_path / "none.json"),
+        )
+        == "--openapi names no OpenAPI 3 document in JSON: No such file or directory."
+    )
+
+
 def test_a_function_that_makes_no_application_gets_a_sentence(named: Callable[..., str]) -> None:
     def make(settings: str = "") -> FastAPI:
         raise KeyError("SETTINGS")
 
     assert sentence("check", named(make)) == (
         "named:thing makes no application: KeyError: 'SETTINGS'"
+    )
+
+
+def test_an_async_function_makes_no_application(named: Callable[..., str]) -> None:
+    async def make() -> None: ...
+
+    assert sentence("check", named(make)) == (
+        "named:thing is not an ASGI application, but an object of type coroutine."
     )
 
 
@@ -1052,12 +1108,80 @@ def test_credentials_that_a_service_gives_back_are_not_printed(
     assert text not in result.output
 
 
+TOKEN = "tok/good+<secret>=="
+
+
+def escaped(text: str, characters: str, form: str = r"\u{:04x}") -> str:
+    """Escape some characters of a text, each in a form."""
+    return "".join(form.format(ord(each)) if each in characters else each for each in text)
+
+
+ESCAPED: dict[str, str] = {
+    "Gson": escaped(TOKEN, "=<>"),
+    ".NET": escaped(TOKEN, "+<>", r"\u{:04X}"),
+    "PHP": TOKEN.replace("/", r"\/"),
+    "every character": escaped(TOKEN, TOKEN),
+    "JSON in JSON": escaped(TOKEN, "=+", r"\\u{:04x}"),
+    "a URL": escaped(TOKEN, "=+", "%{:02x}"),
+    "HTML by numbers": escaped(TOKEN, "=+/<>", "&#{};"),
+    "HTML by numbers in JSON": escaped(TOKEN, "=+/<>", r"\u0026#x{:X};"),
+    "a URL in JSON": escaped(TOKEN, "=+/<>", r"\u0025{:X}"),
+}
+
+
+@pytest.mark.parametrize("text", ESCAPED.values(), ids=ESCAPED)
+@pytest.mark.parametrize("as_json", [[], ["--json"]], ids=["text", "JSON"])
+def test_credentials_that_a_service_gives_back_escaped_are_not_printed(
+    named: Callable[..., str], text: str, as_json: list[str]
+) -> None:
+    body = f'{{"error": "no {text}", "error_description": "x", "retryable": false}}'
+    document = f'{{"openapi": "3.1.0", "paths": {{"/{text}/{{id}}": {{"get": {{}}}}}}}}'
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        is_document = scope["path"] == "/openapi.json" and scope["method"] == "GET"
+        response = Response(document) if is_document else Response(body, 404)
+        await response(scope, receive, send)
+
+    result = call("check", named(app), "-H", f"Authorization: Bearer {TOKEN}", *as_json)
+    assert result.exit_code == 1
+    assert re.search(r"error: no\s+\*\*", result.stdout)
+    assert "/**" in result.stdout
+    assert "good" not in html.unescape(unquote(result.output))
+
+
 def test_what_is_masked_keeps_its_length() -> None:
     mask = Mask.of(
         [("Authorization", "Basic " + base64.b64encode(f"a:{PASSWORD}".encode()).decode())]
     )
     for form in (PASSWORD.encode(), json.dumps(PASSWORD)[1:-1].encode()):
         assert mask.bytes(b'{"x": "' + form + b'"}') == b'{"x": "' + b"*" * len(form) + b'"}'
+
+
+@pytest.mark.parametrize(
+    "form",
+    [
+        pytest.param(json.dumps(PASSWORD)[1:-1].encode("utf-8"), id="JSON"),
+        pytest.param(b"p\\u0022\\u00E4\\/s\\u003Cs", id="escaped"),
+        pytest.param(rb'p\\"\\u00e4/s<s', id="JSON in JSON"),
+        pytest.param(b"p%22%C3%a4/s%3cs", id="a URL"),
+        pytest.param(b"p&quot;&auml;&#47;s&lt;s", id="HTML"),
+        pytest.param("p&#34;ä/s&#x003C;s".encode(), id="HTML by numbers"),
+    ],
+)
+def test_each_character_may_be_escaped_or_not(form: bytes) -> None:
+    mask = Mask.of(
+        [("Authorization", f"Basic {base64.b64encode(f'a:{PASSWORD}'.encode()).decode()}")]
+    )
+    assert mask.bytes(b'"' + form + b'"') == b'"' + b"*" * len(form) + b'"'
+
+
+def test_masking_takes_linear_time() -> None:
+    mask = Mask.of([("Authorization", 'Bearer \\\\\\\\\\\\\\\\""""////&&&&%%%%aaaa')])
+    started = time.process_time()
+    for text in (b"\\", b'\\"', b"\\/", b"&#0", b"&", b"%", b"%25", b"&amp;", b"a", b"\\u005c"):
+        assert mask.bytes(text * 50_000) == text * 50_000
+    # What is quadratic takes minutes for this.
+    assert time.process_time() - started < 4
 
 
 def test_what_is_no_secret_is_not_masked() -> None:

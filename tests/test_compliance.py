@@ -166,13 +166,18 @@ COMPLIANT = [
     ),
     pytest.param(answer(410), id="fallback of the status"),
     pytest.param(answer(422, document("conflict")), id="status without a code of its own"),
+    pytest.param(answer(404, document("access_denied")), id="the status of another code"),
+    pytest.param(
+        answer(503, document("usage_limit_exceeded", retryable=True)), id="later, in both classes"
+    ),
     pytest.param(answer(400, document("unauthorized_client")), id="token endpoint: RFC 6749, 5.2"),
     pytest.param(answer(503, document("server_error", retryable=True)), id="503"),
     pytest.param(answer(429, limited(), {"Retry-After": "05"}), id="delay"),
     pytest.param(
-        answer(429, document("usage_limit_exceeded", retryable=False)),
-        id="limit that no waiting ends",
+        answer(429, document("usage_limit_exceeded", retryable=True)),
+        id="limit that ends nobody knows when",
     ),
+    pytest.param(answer(409, document("conflict", retryable=True)), id="conflict that passes"),
     pytest.param(fields(ITEM, ITEM), id="fields"),
     pytest.param(referring("r7"), id="reference"),
     pytest.param(answer(412, stale(), {"ETag": TAG}), id="current tag"),
@@ -377,17 +382,36 @@ BREACHES = [
     pytest.param("text", answer(content=document(a={"\udfff": 1})), id="no Unicode in a name"),
     pytest.param("text", referring(""), id="empty reference"),
     pytest.param("code", answer(402, document("quota_exhausted")), id="unknown code"),
-    pytest.param("code-status", answer(404, document("conflict")), id="the code of another status"),
-    pytest.param("code-status", answer(503, document("conflict")), id="another class"),
+    pytest.param("code-status", answer(500, document("conflict")), id="another class"),
     pytest.param("code-status", answer(413, document("server_error")), id="another class, of 4xx"),
+    pytest.param(
+        "code-status",
+        answer(503, document("conflict", retryable=True)),
+        id="a status for later, and a code that is not",
+    ),
+    pytest.param(
+        "code-status",
+        answer(500, document("usage_limit_exceeded", retryable=True)),
+        id="a code for later, and a status that is not",
+    ),
     pytest.param("retryable", answer(412, stale(retryable=True), {"ETag": TAG}), id="stale"),
     pytest.param(
-        "retryable", answer(429, limited(retryable=False), {"Retry-After": "5"}), id="come back, no"
+        "retryable",
+        answer(409, document("conflict", retry_after=5), {"Retry-After": "5"}),
+        id="come back, no",
     ),
+    pytest.param(
+        "retryable", answer(429, document("usage_limit_exceeded")), id="a limit, for ever"
+    ),
+    pytest.param("retryable", answer(403, document("usage_limit_exceeded")), id="as a refusal"),
+    pytest.param("retryable", answer(408, document("invalid_request")), id="too slow, for ever"),
+    pytest.param("retryable", answer(502, document("server_error")), id="behind it, for ever"),
+    pytest.param("retryable", answer(503, document("server_error")), id="away, for ever"),
+    pytest.param("retryable", answer(504, document("server_error")), id="no answer, for ever"),
     pytest.param("retry-after-member", answer(429, limited()), id="only the member"),
     pytest.param(
         "retry-after-member",
-        answer(429, document("usage_limit_exceeded"), {"Retry-After": "5"}),
+        answer(429, document("usage_limit_exceeded", retryable=True), {"Retry-After": "5"}),
         id="only the header",
     ),
     pytest.param(
@@ -477,14 +501,17 @@ def test_401_is_about_credentials_without_a_challenge_too() -> None:
     ("response", "found"),
     [
         pytest.param(
-            answer(404, document("conflict")),
-            "conflict with 404, which means not_found",
+            answer(500, document("conflict")),
+            "conflict with 500, which means server_error",
             id="code",
         ),
         pytest.param(
             answer(429, limited(), {"Retry-After": "6"}),
             "retry_after: 5, with retry-after: 6",
             id="two delays",
+        ),
+        pytest.param(
+            answer(503, document("server_error")), "false, for server_error with 503", id="later"
         ),
         pytest.param(
             answer(412, document("precondition_failed"), {"ETag": TAG}),
@@ -544,6 +571,8 @@ REGISTRY = ErrorRegistry(
         pytest.param(answer(404, document("busy")), id="the registry's code for a status"),
         pytest.param(answer(410), id="a code with a new status"),
         pytest.param(answer(404), id="its former status"),
+        pytest.param(answer(409, document("quota_exhausted")), id="the status of another code"),
+        pytest.param(answer(429, document("busy", retryable=True)), id="later, in both classes"),
     ],
 )
 def test_code_of_the_registry_is_known(response: Response) -> None:
@@ -552,7 +581,15 @@ def test_code_of_the_registry_is_known(response: Response) -> None:
 
 def test_code_of_the_registry_keeps_to_its_class() -> None:
     assert rules(answer(409, document("busy")), REGISTRY) == ["code-status"]
-    assert rules(answer(409, document("quota_exhausted")), REGISTRY) == ["code-status"]
+    assert rules(answer(500, document("quota_exhausted")), REGISTRY) == ["code-status"]
+
+
+def test_code_of_the_registry_says_whether_it_is_retryable() -> None:
+    used_up = ErrorCode("used_up", 429, "Used up for good.", retryable=False)
+    late = ErrorCode("late", 422, "Not yet.", retryable=True)
+    known = ErrorRegistry(codes=[used_up, late])
+    assert rules(answer(429, document("used_up")), known) == []
+    assert rules(answer(422, document("late")), known) == ["retryable"]
 
 
 # Whatever a response holds.
@@ -746,6 +783,141 @@ def test_judging_takes_linear_time(response: Response) -> None:
     assert time.process_time() - started < 1
 
 
+# What leaks, and what doesn't.
+
+LEAKING = [
+    "FileNotFoundError: [Errno 2] No such file or directory: '/srv/app.toml'",
+    "[Errno 111] Connection refused",
+    "Failed: ConnectionRefusedError: [Errno 111] Connect call failed ('10.0.0.7', 5432)",
+    "PermissionError: [Errno 13] Permission denied",
+    "TimeoutError: timed out",
+    "Failed...KeyError: 'id'",
+    "ModuleNotFoundError: No module named 'users'",
+    "UnicodeDecodeError: 'utf-8' codec can't decode byte 0xff in position 0",
+    "NotImplementedError()",
+    "json.decoder.JSONDecodeError: Expecting value: line 1 column 1 (char 0)",
+    "psycopg.errors.UniqueViolation: duplicate key value violates unique constraint",
+    "(psycopg2.errors.UndefinedTable) relation is gone",
+    "asyncpg.exceptions.UniqueViolationError: duplicate key",
+    "requests.exceptions.ConnectionError: refused",
+    "app.users.models.UserGoneError",
+    "java.lang.NullPointerException",
+    'Exception in thread "main" java.sql.SQLException: closed',
+    "System.Data.SqlClient.SqlException: closed",
+    "Gone.\n\tat com.example.Foo.bar(Foo.java:12)",
+    "at java.base/java.util.Objects.requireNonNull(Objects.java:233)",
+    "at com.example.Foo.<init>(Foo.kt:7)",
+    "TypeError in it at Object.<anonymous> (/srv/app/index.js:10:5)",
+    "SELECT id, name FROM users WHERE id = 7",
+    "SELECT id,\n  name\nFROM users",
+    "No row: SELECT count(*) FROM users",
+    "select * from users where id = 7",
+    "INSERT INTO users (name) VALUES ('Ada')",
+    "UPDATE users SET name = 'Ada'",
+    "DELETE FROM users WHERE id = 7",
+    'ERROR:  syntax error at or near "FROM"',
+    "You have an error in your SQL syntax; check the manual",
+]
+
+
+@pytest.mark.parametrize("text", LEAKING)
+def test_what_is_of_the_inside_is_found(text: str) -> None:
+    assert {*rules(described(text))} == {"leak"}
+
+
+HARMLESS = [
+    "Select a file from the list.",
+    "Please select one of the plans from the table below.",
+    "SELECT is not allowed here.",
+    "The update of the user failed: try again.",
+    "Update the client, and set a timeout.",
+    "Insert into the form what is missing.",
+    "Delete from your side what is no longer needed.",
+    "You can't delete from an archive.",
+    "Values are inserted into the list in their order.",
+    "The server met an unexpected error: try again later.",
+    "Error: the request is not valid.",
+    "Type error: a number is wanted.",
+    "Value error, the end is before the start",
+    "A timeout error: the other side took too long.",
+    "Permission denied: ask for access.",
+    "Permission error (403): ask for access.",
+    "The connection was refused by the other bank.",
+    "No such file or directory in this archive.",
+    "A file with this name was not found: check its spelling.",
+    "There is a syntax error in the filter, at position 7.",
+    "The filter is wrong near 'and': see the manual.",
+    "This name is taken: a user has it already.",
+    "An exception to this rule needs an approval.",
+    "Exceptions: public holidays.",
+    "The meeting is at noon (UTC).",
+    "The meeting is at noon (12:30).",
+    "Arrive at Gate(B:12).",
+    "Look at the example (see main.js) in the documentation.",
+    "See https://docs.example.com/errors#TimeoutError for more.",
+    "See docs.example.com/Errors, section Error.",
+    "See https://docs.example.com/sdk/classes/errors.TimeoutError.html for more.",
+    "The member address.city.Name is missing.",
+    "user.name: must not be empty",
+    "Input should be a valid integer, unable to parse string as an integer",
+    "The class NotFoundError of the SDK stands for this.",
+    "Retry on TimeoutError, and on nothing else.",
+    "Write to support@example.com or to errors@example.com.",
+    "Java is not supported: use Kotlin.",
+    "The version 1.2.Error is none.",
+    "Use SQL: [a link] explains the syntax.",
+    "The SQL syntax is described in the manual.",
+    "A value from 1 to 10, or from 20 to 30.",
+    "Set it at or near the end.",
+    "Il a été supprimé: sélectionnez un autre fichier.",
+]
+
+
+@pytest.mark.parametrize("text", HARMLESS)
+def test_words_are_no_leak(text: str) -> None:
+    assert check(described(text)) == []
+
+
+@pytest.mark.parametrize(
+    "piece",
+    [
+        "SELECT ",
+        "SELECT\n",
+        "SELECT FRO ",
+        "select ",
+        "select  *  fro ",
+        " ",
+        "UPDATE ",
+        "UPDATE a SE ",
+        "INSERT INT",
+        "a.",
+        "a.A",
+        "a.AError",
+        "A",
+        "Error",
+        "aError",
+        "FileNotFoundErro",
+        "at ",
+        "at a",
+        "at a.b(",
+        "at a(.java:",
+        "at a(a.java:1",
+        ".java:1",
+        "[Errno ",
+        "[Errno 1",
+        "psycopg.errors.",
+        "syntax error at or ",
+    ],
+)
+def test_leaks_are_looked_for_in_linear_time(piece: str) -> None:
+    text = piece * (100_000 // len(piece))
+    started = time.process_time()
+    for ends in (text, f"at a({text}", f"select {text}", f"SELECT {text}", f"a.{text}", f"A{text}"):
+        check(described(ends))
+    # What is quadratic takes minutes for this.
+    assert time.process_time() - started < 3
+
+
 # What ours gives.
 
 
@@ -788,9 +960,11 @@ ERRORS: list[AuthPIError] = [
     InvalidRequestError(status=413, extra={"limit": 1024}),
     InvalidContentTypeError(supported=["application/json", "text/*;q=0.5"]),
     AccessDeniedError(headers={"X-Mine": "yes"}),
+    AccessDeniedError(status=404),
     InsufficientScopeError(scope=["users:read", "users:write"]),
     InsufficientScopeError(),
     SessionExpiredError('It said "expired".'),
+    SessionExpiredError(status=403),
     SessionExpiredError(challenges=[Challenge("Basic", {"realm": 'a"\\é€'})]),
     UnauthorizedClientError(challenges=[Challenge("Basic"), Challenge("DPoP", {"algs": "ES256"})]),
     UnauthorizedClientError(),
@@ -802,8 +976,9 @@ ERRORS: list[AuthPIError] = [
     PreconditionFailedError(current_etag="7", extra={"by": "é"}),
     PreconditionFailedError(),
     UsageLimitExceededError(retry_after=timedelta(minutes=1)),
-    UsageLimitExceededError(retryable=False, retry_after=5),
+    UsageLimitExceededError(retryable=True, retry_after=5),
     UsageLimitExceededError(),
+    UsageLimitExceededError(status=503),
     ServerError(status=503, retry_after=0),
     ServerError(),
 ]
@@ -835,7 +1010,11 @@ def test_all_codes_are_rendered() -> None:
             ["retryable"],
             id="412, again",
         ),
-        pytest.param(ConflictError(status=404), ["code-status"], id="another code's status"),
+        pytest.param(
+            UsageLimitExceededError(retryable=False), ["retryable"], id="a limit, for ever"
+        ),
+        pytest.param(ServerError(status=503, retryable=False), ["retryable"], id="away, for ever"),
+        pytest.param(ConflictError(status=500), ["code-status"], id="a status of servers"),
         pytest.param(
             ConflictError(fields=[FieldError("a", "b", "c")]), ["fields"], id="fields of a conflict"
         ),
@@ -883,8 +1062,8 @@ OWN: dict[type[AuthPIError], dict[str, st.SearchStrategy[Any]]] = {
         "retry_after": st.none(),
         "retryable": st.none(),
     },
-    UsageLimitExceededError: {},
-    ServerError: {"status": st.integers(500, 599)},
+    UsageLimitExceededError: {"retryable": st.sampled_from([None, True])},
+    ServerError: {"status": st.integers(500, 599), "retryable": st.sampled_from([None, True])},
 }
 
 

@@ -1,23 +1,32 @@
 """FastAPI: what endpoints declare, and the preconditions that they read."""
 
 import copy
+import logging
 import pickle
 import re
+from collections.abc import Callable
 from typing import Any
+from unittest.mock import AsyncMock
 
 import pytest
-from fastapi import APIRouter, FastAPI
+from fastapi import APIRouter, FastAPI, UploadFile
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from openapi_spec_validator import validate
-from starlette.requests import Request
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect, Request
+from starlette.routing import Mount
 from starlette.testclient import TestClient
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from authpi_errors import (
     AuthPIError,
     ErrorCode,
+    ErrorRecord,
     ErrorRegistry,
     InvalidRequestError,
+    NotFoundError,
     PreconditionFailedError,
     install,
 )
@@ -271,3 +280,103 @@ def is_accepted(field: str) -> bool:
 @example('W/"a" , "\xff",,')
 def test_pattern_of_the_document_is_what_is_accepted(field: str) -> None:
     assert bool(re.search(pattern(), field)) == is_accepted(field)
+
+
+# A body that can't be read: FastAPI raises a 400 of its own in the place of what has happened.
+
+
+def uploads() -> FastAPI:
+    app = FastAPI()
+
+    @app.post("/documents")
+    async def create(document: dict[str, Any]) -> None: ...
+
+    @app.post("/files")
+    async def upload(file: UploadFile) -> None: ...
+
+    return app
+
+
+def uploads_mounted() -> Starlette:
+    return Starlette(routes=[Mount("/", uploads())])
+
+
+UPLOADS = pytest.mark.parametrize("make", [uploads, uploads_mounted])
+UPLOADED = pytest.mark.parametrize(
+    ("path", "content_type", "body"),
+    [
+        ("/documents", b"application/json", b"{"),
+        ("/files", b"multipart/form-data; boundary=x", b"--x\r\n"),
+    ],
+)
+
+
+class Limit:
+    """Middleware that reads no more of a body than it likes."""
+
+    def __init__(self, app: ASGIApp, error: Exception) -> None:
+        self.app = app
+        self.error = error
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def refuse() -> Message:
+            raise self.error
+
+        await self.app(scope, refuse, send)
+
+
+@UPLOADED
+@UPLOADS
+async def test_client_that_goes_while_it_uploads_is_nobodys_error(
+    make: Callable[[], Starlette],
+    path: str,
+    content_type: bytes,
+    body: bytes,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    told: list[ErrorRecord] = []
+    app = make()
+    registry = ErrorRegistry(exceptions={ClientDisconnect: "conflict"})
+    install(app, on_error=told.append, registry=registry)
+    parts: list[Message] = [
+        {"type": "http.request", "body": body, "more_body": True},
+        {"type": "http.disconnect"},
+    ]
+    send = AsyncMock()
+
+    async def receive() -> Message:
+        return parts.pop(0)
+
+    scope: Scope = {"type": "http", "method": "POST", "path": path, "root_path": ""}
+    scope.update(query_string=b"", headers=[(b"content-type", content_type)])
+    with caplog.at_level(logging.INFO):
+        await app(scope, receive, send)
+    send.assert_not_called()
+    assert (told, caplog.messages) == ([], [])
+
+
+@pytest.mark.parametrize(
+    ("error", "status"),
+    [
+        pytest.param(InvalidRequestError("Too long.", status=413), 413, id="ours"),
+        pytest.param(RuntimeError(), 400, id="unknown"),
+        pytest.param(HTTPException(413), 413, id="http"),
+    ],
+)
+def test_middleware_can_refuse_to_read_a_body(error: Exception, status: int) -> None:
+    app = uploads()
+    app.add_middleware(Limit, error=error)
+    install(app)
+    response = TestClient(app).post("/documents", json={})
+    assert (response.status_code, response.json()["error"]) == (status, "invalid_request")
+
+
+def test_what_a_400_was_raised_from_does_not_answer_for_it() -> None:
+    app = FastAPI()
+
+    @app.get("/")
+    async def read() -> None:
+        raise HTTPException(400, "Mine.") from NotFoundError()
+
+    install(app)
+    assert TestClient(app).get("/").json()["error_description"] == "Mine."

@@ -13,6 +13,7 @@ import anyio
 import pytest
 from fastapi import FastAPI
 from starlette.applications import Starlette
+from starlette.background import BackgroundTask
 from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
@@ -95,6 +96,10 @@ def body_of(messages: Iterable[Message]) -> dict[str, Any]:
     (body,) = (message["body"] for message in messages if "body" in message)
     document: dict[str, Any] = json.loads(body)
     return document
+
+
+def body_of_bytes(messages: Iterable[Message]) -> bytes:
+    return b"".join(message.get("body", b"") for message in messages)
 
 
 def kinds(messages: Iterable[Message]) -> list[str]:
@@ -730,6 +735,56 @@ async def test_a_function_can_keep_any_error_response() -> None:
     assert messages == list(PLAIN_500)
 
 
+class Breaker:
+    """Middleware that answers what it knows in plain text."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await self.app(scope, receive, send)
+        except ConnectionError:
+            response = PlainTextResponse("away", 500, headers={"Retry-After": "9"})
+            await response(scope, receive, send)
+
+
+async def test_a_function_is_asked_about_a_500_that_answers_an_exception() -> None:
+    async def fail(request: Request) -> Response:
+        raise ConnectionError
+
+    def application() -> Starlette:
+        return Starlette(routes=[Route("/", fail)], middleware=[Middleware(Breaker)])
+
+    asked: list[bytes] = []
+
+    def rewrite(response: ForeignResponse) -> bool:
+        asked.append(response.body)
+        return False
+
+    for _ in range(2):
+        messages = await sent_by(ErrorMiddleware(application(), rewrite=rewrite))
+        assert body_of_bytes(messages) == b"away"
+    assert asked == [b"away"] * 2
+    messages = await sent_by(ErrorMiddleware(application()))
+    assert body_of(messages)["error"] == "server_error"
+    assert body_of(messages)["retry_after"] == 9
+
+
+async def test_what_a_task_in_the_background_raises_is_no_cause_of_a_500_before_it() -> None:
+    async def fail(request: Request) -> Response:
+        task = BackgroundTask(partial(ask, NotFoundError()))
+        return PlainTextResponse("It failed.", 500, background=task)
+
+    async def ask(error: Exception) -> None:
+        raise error
+
+    app = Starlette(routes=[Route("/", fail)])
+    install(app)
+    messages, _ = await outcome(app)
+    assert (messages[0]["status"], body_of(messages)["error"]) == (500, "server_error")
+
+
 async def test_a_function_that_fails_changes_nothing(caplog: pytest.LogCaptureFixture) -> None:
     def rewrite(response: ForeignResponse) -> bool:
         raise ZeroDivisionError
@@ -816,8 +871,9 @@ def test_an_option_that_would_fail_later_is_refused_when_the_application_is_buil
         make(**options)
 
 
-async def test_a_status_that_servers_fail_on_becomes_a_500() -> None:
-    start: Message = {"type": "http.response.start", "status": 600, "headers": []}
+@pytest.mark.parametrize("status", [-1, 0, 99, 100, 199, 600, 999])
+async def test_a_status_that_servers_fail_on_becomes_a_500(status: int) -> None:
+    start: Message = {"type": "http.response.start", "status": status, "headers": []}
     messages = await sent_by(ErrorMiddleware(sending(start, BODY)))
     assert [message.get("status") for message in messages] == [500, None]
 
@@ -829,6 +885,38 @@ async def test_an_application_that_ends_without_a_response_is_answered_for(
         start, _ = await sent_by(ErrorMiddleware(sending()))
     assert start["status"] == 500
     assert caplog.messages[0] == "The application has ended without a response"
+
+
+@pytest.mark.parametrize("extensions", [{}, DENIAL])
+async def test_a_websocket_that_is_neither_accepted_nor_closed_is_answered_for(
+    extensions: object,
+) -> None:
+    scope = scope_of("websocket", extensions=extensions)
+    messages = await sent_by(ErrorMiddleware(sending()), scope)
+    if extensions:
+        assert messages[0]["status"] == 500
+    else:
+        assert messages == [{"type": "websocket.close", "code": 1011, "reason": "server_error"}]
+
+
+@pytest.mark.parametrize(
+    ("sent", "code", "reason"),
+    [
+        pytest.param({}, None, None, id="as-it-is"),
+        pytest.param({"code": 4009, "reason": "mine"}, 4009, "mine", id="own"),
+        pytest.param({"code": 1008, "reason": "ä" * 62}, 1008, "ä" * 61, id="long"),
+        pytest.param({"code": 403, "reason": "mine"}, 1008, "mine", id="status"),
+        pytest.param({"code": 1005}, 1008, "", id="reserved"),
+        pytest.param({"code": None, "reason": "\ud800"}, 1008, "?", id="odd"),
+    ],
+)
+async def test_a_websocket_is_closed_as_servers_can(
+    sent: Message, code: int | None, reason: str | None
+) -> None:
+    accept: Message = {"type": "websocket.accept"}
+    app = ErrorMiddleware(sending(accept, {"type": "websocket.close", **sent}))
+    _, close = await sent_by(app, scope_of("websocket"))
+    assert (close.get("code"), close.get("reason")) == (code, reason)
 
 
 async def test_an_error_response_that_ends_early_is_let_go_as_it_is() -> None:

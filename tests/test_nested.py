@@ -321,11 +321,8 @@ def test_websocket_that_another_application_has_denied_before_is_denied() -> Non
     install(first)
     app = Starlette(routes=[Mount("/", Cascade(first, Starlette()))])
     install(app)
-    with (
-        pytest.raises(WebSocketDenialResponse) as raised,
-        TestClient(app).websocket_connect("/rooms"),
-    ):
-        pass
+    with pytest.raises(WebSocketDenialResponse) as raised:
+        TestClient(app).websocket_connect("/rooms").__enter__()
     assert raised.value.json()["error"] == "not_found"
 
 

@@ -345,6 +345,7 @@ def test_what_is_no_url_has_no_origin() -> None:
 
 GOOD = b'{"error":"invalid_request","error_description":"No.","retryable":false}'
 BAD = b'{"error":"server_error","error_description":"No.","retryable":false}'
+DOWN = b'{"error":"server_error","error_description":"No.","retryable":true}'
 
 
 def answer(status: int, content: bytes) -> Response:
@@ -378,7 +379,7 @@ WRONG = Probe("no such method", "PROPFIND", "/a", "/a")
         pytest.param(READ, answer(501, BAD), ["client-error"], id="GET is not implemented"),
         pytest.param(WRONG, answer(501, BAD), [], id="PROPFIND is not implemented"),
         pytest.param(WRONG, answer(500, BAD), ["client-error"], id="PROPFIND is too much"),
-        pytest.param(READ, answer(503, BAD), [], id="the server is down"),
+        pytest.param(READ, answer(503, DOWN), [], id="the server is down"),
         pytest.param(READ, answer(404, b'{"detail":"Not Found"}'), ["members"], id="no code"),
     ],
 )

@@ -3,7 +3,7 @@
 import pytest
 from starlette.types import Message, Scope
 
-from authpi_errors._settled import is_settled, settle
+from authpi_errors._settled import Handler, is_settled, settle, settling
 
 
 def start(status: int = 404, length: bytes = b"5") -> Message:
@@ -64,3 +64,10 @@ def test_another_response_is_not_taken_for_it(other: Message) -> None:
     scope: Scope = {}
     settle(scope, start())
     assert not is_settled(scope, other)
+
+
+@pytest.mark.parametrize("handler", [print, type("Handler", (), {"__call__": print})()])
+def test_a_handler_is_wrapped_once(handler: Handler) -> None:
+    wrapped = settling(handler)
+    assert wrapped is not handler
+    assert settling(wrapped) is wrapped

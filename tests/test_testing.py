@@ -10,8 +10,11 @@ from typing import Any
 import httpx
 import httpx2
 import pytest
+from fastapi import FastAPI
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException, WebSocketException
+from starlette.middleware.base import RequestResponseEndpoint
+from starlette.middleware.gzip import GZipMiddleware
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route, WebSocketRoute
@@ -107,7 +110,7 @@ async def stream(request: Request) -> Response:
         for _ in range(5):
             yield b" " * (MEBIBYTE // 2)
 
-    headers = {"cache-control": "no-store", "transfer-encoding": "chunked"}
+    headers = {"cache-control": "no-store"}
     status = int(request.query_params["status"])
     return StreamingResponse(body(), status, headers, "application/json")
 
@@ -327,6 +330,59 @@ def test_what_is_sent_passes_untouched() -> None:
     assert error.response.headers == (("X-Mine", "é"), ("x-mine", "2"))
     assert error.response.body == b"a"
     assert error.path == "/a%20b%0A%3F"
+
+
+async def stream_conflict(request: Request) -> Response:
+    """Answer with an error that doesn't say how long it is."""
+    del request
+
+    async def body() -> AsyncIterator[bytes]:
+        yield b'{"error":"conflict","error_description":"No.",'
+        yield b'"retryable":false}'
+
+    headers = {"cache-control": "no-store"}
+    return StreamingResponse(body(), 409, headers, "application/json")
+
+
+def unframed() -> FastAPI:
+    """Make an application whose errors leave it without a length, as a server may send them."""
+    app = FastAPI()
+    install(app)
+
+    @app.middleware("http")
+    async def pass_on(request: Request, call_next: RequestResponseEndpoint) -> Response:
+        return await call_next(request)
+
+    app.add_middleware(GZipMiddleware)
+    app.add_api_route("/stream", stream_conflict)
+    return app
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+@pytest.mark.parametrize(
+    ("path", "code"),
+    [
+        pytest.param("/nowhere", NotFoundError, id="behind other middleware"),
+        pytest.param("/stream", ConflictError, id="a stream"),
+    ],
+)
+def test_body_that_a_server_would_frame_needs_no_length(
+    method: str, path: str, code: type[AuthPIError]
+) -> None:
+    watched = Watched(unframed())
+    response = TestClient(watched).get(path)
+    assert "content-length" not in response.headers
+    assert_error(response, code)
+    TestClient(watched).request(method, path)
+    assert [error.violations for error in watched.errors] == [(), ()]
+
+
+def test_wrong_length_is_found_in_process_too() -> None:
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        headers = {"cache-control": "no-store", "content-length": "7"}
+        await Response(b"{}", 404, headers, "application/json")(scope, receive, send)
+
+    assert "content-length" in rules(seen(app, exchanges.Request()))
 
 
 def test_error_is_shown_with_what_was_found_and_what_is_wanted() -> None:

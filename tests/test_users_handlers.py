@@ -1,0 +1,296 @@
+"""Exception handlers of the user's: what they answer stays, and what they don't is answered."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
+
+import pytest
+from fastapi import FastAPI
+from fastapi.exception_handlers import (
+    http_exception_handler,
+    request_validation_exception_handler,
+)
+from fastapi.exceptions import RequestValidationError
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.middleware.base import BaseHTTPMiddleware, RequestResponseEndpoint
+from starlette.requests import Request
+from starlette.responses import JSONResponse, PlainTextResponse, Response, StreamingResponse
+from starlette.routing import Mount, Route
+from starlette.testclient import TestClient
+from starlette.types import ASGIApp
+
+from authpi_errors import ErrorMiddleware, ErrorRegistry, NotFoundError, install
+
+
+class StaleError(Exception):
+    """What the user's handler knows."""
+
+
+class BrokenError(Exception):
+    """What nobody knows."""
+
+
+def installed(app: Starlette) -> ASGIApp:
+    install(app)
+    return app
+
+
+def added(app: Starlette) -> ASGIApp:
+    app.add_middleware(ErrorMiddleware)
+    return app
+
+
+def mounted(app: Starlette) -> ASGIApp:
+    return installed(Starlette(routes=[Mount("/", app)]))
+
+
+def mounted_behind_middleware(app: Starlette) -> ASGIApp:
+    around = Starlette(
+        routes=[Mount("/", app)], middleware=[Middleware(BaseHTTPMiddleware, dispatch=pass_on)]
+    )
+    return installed(around)
+
+
+def mounted_and_wrapped(app: Starlette) -> ASGIApp:
+    return ErrorMiddleware(Starlette(routes=[Mount("/", app)]))
+
+
+async def pass_on(request: Request, call_next: RequestResponseEndpoint) -> Response:
+    return await call_next(request)
+
+
+Way = Callable[[Starlette], ASGIApp]
+WAYS = pytest.mark.parametrize(
+    "way",
+    [installed, added, ErrorMiddleware, mounted, mounted_behind_middleware, mounted_and_wrapped],
+)
+FRAMEWORKS = pytest.mark.parametrize("framework", [Starlette, FastAPI])
+
+
+def get(app: ASGIApp, path: str = "/") -> tuple[int, str, str]:
+    response = TestClient(app, raise_server_exceptions=False).get(path)
+    return response.status_code, response.headers["content-type"].partition(";")[0], response.text
+
+
+# What they answer stays.
+
+
+async def lines() -> AsyncIterator[str]:
+    yield "7;no such user\n"
+    yield "8;no such user\n"
+
+
+def in_text(exc: Exception) -> Response:
+    return PlainTextResponse("stale", 422)
+
+
+def in_detail(exc: Exception) -> Response:
+    return JSONResponse({"detail": "stale"}, 422)
+
+
+def with_a_plain_500(exc: Exception) -> Response:
+    return PlainTextResponse("Internal Server Error", 500)
+
+
+def in_a_stream(exc: Exception) -> Response:
+    return StreamingResponse(lines(), 422, media_type="text/plain")
+
+
+ANSWERS: dict[Callable[[Exception], Response], tuple[int, str, str]] = {
+    in_text: (422, "text/plain", "stale"),
+    in_detail: (422, "application/json", '{"detail":"stale"}'),
+    with_a_plain_500: (500, "text/plain", "Internal Server Error"),
+    in_a_stream: (422, "text/plain", "7;no such user\n8;no such user\n"),
+}
+
+
+def asynchronous(make: Callable[[Exception], Response]) -> Any:
+    async def handle(request: Request, exc: Exception) -> Response:
+        return make(exc)
+
+    return handle
+
+
+def in_a_thread(make: Callable[[Exception], Response]) -> Any:
+    def handle(request: Request, exc: Exception) -> Response:
+        return make(exc)
+
+    return handle
+
+
+@pytest.mark.parametrize("make", ANSWERS)
+@pytest.mark.parametrize("handler", [asynchronous, in_a_thread])
+@pytest.mark.parametrize("key", [StaleError, HTTPException, 404, Exception, 500])
+@FRAMEWORKS
+@WAYS
+def test_what_a_handler_answers_stays(
+    way: Way,
+    framework: type[Starlette],
+    key: int | type[Exception],
+    handler: Callable[..., Any],
+    make: Callable[[Exception], Response],
+) -> None:
+    async def fail(request: Request) -> Response:
+        if key in {Exception, 500}:
+            raise BrokenError
+        raise StaleError if key is StaleError else HTTPException(404)
+
+    app = framework(routes=[Route("/", fail)], exception_handlers={key: handler(make)})
+    served = way(app)
+    for _ in range(2):
+        assert get(served) == ANSWERS[make]
+
+
+@pytest.mark.parametrize(
+    "way", [ErrorMiddleware, mounted, mounted_behind_middleware, mounted_and_wrapped]
+)
+def test_handler_of_an_application_that_has_served_before_keeps_its_answer(way: Way) -> None:
+    async def fail(request: Request) -> Response:
+        raise StaleError
+
+    app = Starlette(
+        routes=[Route("/", fail)], exception_handlers={StaleError: asynchronous(in_a_stream)}
+    )
+    assert get(app) == ANSWERS[in_a_stream]
+    assert get(way(app)) == ANSWERS[in_a_stream]
+
+
+@pytest.mark.parametrize("make", [in_text, in_detail])
+@pytest.mark.parametrize("key", [StaleError, Exception])
+def test_what_a_handler_answers_stays_in_what_is_mounted_after_the_first_request(
+    key: type[Exception], make: Callable[[Exception], Response]
+) -> None:
+    async def fail(request: Request) -> Response:
+        raise StaleError
+
+    app = Starlette()
+    install(app)
+    assert get(app)[0] == 404
+    handlers: Any = {key: asynchronous(make)}
+    app.mount("/", Starlette(routes=[Route("/", fail)], exception_handlers=handlers))
+    assert get(app) == ANSWERS[make]
+
+
+# What is raised where they don't run is answered.
+
+
+def knowing(framework: type[Starlette], *keys: Any, **options: Any) -> Starlette:
+    """Make an application with handlers, whose middleware raises what they know."""
+    handlers: Any = dict.fromkeys(keys, asynchronous(in_text))
+    return framework(exception_handlers=handlers, **options)
+
+
+@pytest.mark.parametrize(
+    ("exc", "status", "code"),
+    [
+        pytest.param(HTTPException(401), 401, "unauthorized_client", id="http"),
+        pytest.param(NotFoundError(), 404, "not_found", id="ours"),
+        pytest.param(StaleError(), 500, "server_error", id="unknown"),
+    ],
+)
+@pytest.mark.parametrize("debug", [False, True])
+@FRAMEWORKS
+@WAYS
+def test_what_middleware_raises_is_answered_though_there_is_a_handler_for_it(
+    *, way: Way, framework: type[Starlette], debug: bool, exc: Exception, status: int, code: str
+) -> None:
+    async def refuse(request: Request, call_next: RequestResponseEndpoint) -> Response:
+        raise exc
+
+    middleware = [Middleware(BaseHTTPMiddleware, dispatch=refuse)]
+    known = HTTPException, NotFoundError, StaleError
+    app = knowing(framework, *known, middleware=middleware, debug=debug)
+    response = get(way(app))
+    assert response[:2] == (status, "application/json")
+    assert f'"error":"{code}"' in response[2]
+
+
+@FRAMEWORKS
+@WAYS
+def test_what_a_handler_raises_again_is_answered(way: Way, framework: type[Starlette]) -> None:
+    async def leave(request: Request, exc: Exception) -> Response:
+        raise exc
+
+    response = get(way(framework(exception_handlers={404: leave})))
+    assert response[:2] == (404, "application/json")
+    assert '"error":"not_found"' in response[2]
+
+
+# FastAPI's own are none of the user's, and what is made of them is.
+
+
+def traced(handler: Callable[[Any, Any], Awaitable[Response]]) -> Any:
+    @functools.wraps(handler)
+    async def handle(request: Request, exc: Exception) -> Response:
+        response = await handler(request, exc)
+        response.headers["X-Trace"] = "1"
+        return response
+
+    return handle
+
+
+def numbers(**options: Any) -> FastAPI:
+    app = FastAPI(**options)
+
+    @app.get("/numbers/{number}")
+    async def read(number: int) -> None:
+        raise HTTPException(409, "Taken.")
+
+    return app
+
+
+@WAYS
+def test_handler_that_wraps_fastapis_own_is_the_users(way: Way) -> None:
+    handlers = {
+        HTTPException: traced(http_exception_handler),
+        RequestValidationError: traced(request_validation_exception_handler),
+    }
+    client = TestClient(way(numbers(exception_handlers=handlers)))
+    for path, status in ("/none", 404), ("/numbers/7", 409), ("/numbers/x", 422):
+        response = client.get(path)
+        assert (response.status_code, response.headers["x-trace"]) == (status, "1")
+        assert "detail" in response.json()
+
+
+# What is ignored is the framework's.
+
+
+@pytest.mark.parametrize("make", [Starlette, FastAPI, numbers])
+@pytest.mark.parametrize("ignored", [HTTPException, Exception])
+@pytest.mark.parametrize("way", [install, ErrorMiddleware])
+def test_what_is_ignored_is_answered_as_without_the_library(
+    way: Callable[..., Any], ignored: type[Exception], make: Callable[[], Starlette]
+) -> None:
+    app = make()
+    served: ASGIApp = way(app, ignore=(ignored,)) or app
+    for path in "/", "/numbers/7":
+        assert get(served, path) == get(make(), path)
+
+
+@pytest.mark.parametrize("ignored", [RequestValidationError, Exception])
+@pytest.mark.parametrize("way", [install, ErrorMiddleware])
+def test_ignored_validation_error_is_answered_as_without_the_library(
+    way: Callable[..., Any], ignored: type[Exception]
+) -> None:
+    app = numbers()
+    served: ASGIApp = way(app, ignore=(ignored,)) or app
+    assert get(served, "/numbers/x") == get(numbers(), "/numbers/x")
+    # What is not ignored is ours.
+    if ignored is RequestValidationError:
+        assert '"error":"conflict"' in get(served, "/numbers/7")[2]
+
+
+@pytest.mark.parametrize("way", [install, ErrorMiddleware])
+def test_ignored_exception_without_a_handler_is_raised(way: Callable[..., Any]) -> None:
+    async def fail(request: Request) -> Response:
+        raise StaleError
+
+    app = Starlette(routes=[Route("/", fail)])
+    registry = ErrorRegistry(exceptions={StaleError: "conflict"})
+    served: ASGIApp = way(app, ignore=(StaleError,), registry=registry) or app
+    with pytest.raises(StaleError):
+        TestClient(served).get("/")
