@@ -80,6 +80,8 @@ class Reporter:
         clock: Gives the time in seconds.
     """
 
+    __slots__ = ("_is_async", "_make_reference", "_on_error", "_routes", "_storms")
+
     def __init__(
         self,
         *,

@@ -22,6 +22,8 @@ class Storms:
         clock: Gives the time in seconds.
     """
 
+    __slots__ = ("_clock", "_interval", "_lock", "_seen")
+
     def __init__(self, interval: float, clock: Callable[[], float]) -> None:
         self._interval = interval
         self._clock = clock
