@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable
 from contextlib import suppress
+from logging import ERROR
 
 from starlette.applications import Starlette
 from starlette.datastructures import Headers
@@ -34,7 +35,7 @@ from authpi_errors._handlers import (
 )
 from authpi_errors._messages import answer, send_all
 from authpi_errors._raised import cause_of_crash, is_departure, is_to_be_answered
-from authpi_errors._reporting import logger
+from authpi_errors._reporting import log
 from authpi_errors._responding import Answered, Responder
 from authpi_errors._sending import Sending, WebSocketSending, drop
 from authpi_errors._settled import (
@@ -161,7 +162,7 @@ class Boundary:
         if sending.held:
             await sending.finish()
         elif not sending.started and not has_departed(sending.scope):
-            logger.error("The application has ended without a response")
+            log(ERROR, "The application has ended without a response")
             await self.substitute(500, None, sending)
 
     async def _answer(self, exc: BaseException, sending: Sending) -> bool:
@@ -251,11 +252,8 @@ class Boundary:
             return response.is_foreign
         try:
             return self._options.rewrite(response)
-        except Exception:
-            logger.exception(
-                "The function given for `rewrite` failed; the response is decided on "
-                "as if there were none"
-            )
+        except Exception as exc:
+            self._responder.log_failure("rewrite", exc)
             return response.is_foreign
 
     async def substitute(self, status: int, detail: object, sending: Sending) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from logging import ERROR
 from typing import Final
 
 from starlette.applications import Starlette
@@ -15,7 +16,7 @@ from authpi_errors._foreign import ForeignResponse
 from authpi_errors._handlers import add_handlers, settle_handlers
 from authpi_errors._options import Options
 from authpi_errors._registry import ErrorRegistry
-from authpi_errors._reporting import Hook, logger
+from authpi_errors._reporting import Hook, log
 from authpi_errors._responding import Responder
 from authpi_errors.openapi import describe, describe_all
 
@@ -136,10 +137,11 @@ class _Installed:
         """Say, once, that `build` was not called: then there is no boundary."""
         if not self._silent:
             self._silent = True
-            logger.error(
+            log(
+                ERROR,
                 "install() covers only a part of the application: its build_middleware_stack was "
                 "replaced afterwards by something that does not call what was there. Call "
-                "install() after that."
+                "install() after that.",
             )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from types import TracebackType
 from typing import Final
 
 from starlette.exceptions import HTTPException
@@ -13,7 +14,15 @@ from authpi_errors._exceptions import AuthPIError
 from authpi_errors._registry import is_group, leaves
 from authpi_errors._settled import GONE
 
-__all__ = ["cause_of_crash", "cause_of_unread_body", "is_departure", "is_to_be_answered"]
+__all__ = [
+    "cause_of_crash",
+    "cause_of_unread_body",
+    "exc_info_of",
+    "is_departure",
+    "is_failure",
+    "is_to_be_answered",
+    "type_name",
+]
 
 
 def is_departure(exc: BaseException, scope: Scope) -> bool:
@@ -31,8 +40,18 @@ def is_to_be_answered(exc: BaseException) -> bool:
     What ends the process does. A cancellation does not, unless it came out of something that the
     application awaited while nobody cancelled the request.
     """
-    return (isinstance(exc, Exception) and not is_group(exc)) or all(
-        isinstance(leaf, Exception | SystemExit | KeyboardInterrupt)
+    return _is_made_of((Exception, SystemExit, KeyboardInterrupt), exc)
+
+
+def is_failure(exc: BaseException) -> bool:
+    """Say whether an exception tells of a failure: not the end of the process or of the request."""
+    return _is_made_of((Exception,), exc)
+
+
+def _is_made_of(types: tuple[type[BaseException], ...], exc: BaseException) -> bool:
+    """Say whether an exception is of these types, or a cancellation that nobody asked for."""
+    return all(
+        isinstance(leaf, types)
         or (isinstance(leaf, asyncio.CancelledError) and not _is_cancelled())
         for leaf in (leaves(exc) if is_group(exc) else (exc,))
     )
@@ -72,3 +91,24 @@ def cause_of_unread_body(exc: Exception) -> Exception:
 
 _UNREAD: Final = "There was an error parsing the body"
 _TOO_LATE: Final = "Caught handled exception, but response already started"
+
+
+def type_name(value: object) -> str:
+    """Give the name of an exception's type, with its module unless that is `builtins`."""
+    cls = type(value)
+    try:
+        name = cls.__qualname__
+        return name if cls.__module__ == "builtins" else f"{cls.__module__}.{name}"
+    except Exception:
+        # Of a metaclass that does not tell it.
+        return type.__repr__(cls)
+
+
+def exc_info_of(
+    exc: BaseException,
+) -> tuple[type[BaseException], BaseException, TracebackType | None] | None:
+    """Give what `logging` takes for an exception, unless that hides its traceback."""
+    try:
+        return type(exc), exc, exc.__traceback__
+    except Exception:
+        return None

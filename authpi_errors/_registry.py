@@ -228,16 +228,12 @@ class ErrorRegistry:
         if not is_group(exc) or self._decision_for(type(exc)) is not _unexpected:
             return self._find_single(exc)
         errors: list[AuthPIError] = []
-        try:
-            for leaf in leaves(exc):
-                error = self._find_single(leaf)
-                if error is None:
-                    return None
-                errors.append(error)
-        except Exception:
-            # A group that does not show what is in it.
-            return None
-        return errors[0] if errors else None
+        for leaf in leaves(exc):
+            error = self._find_single(leaf)
+            if error is None:
+                return None
+            errors.append(error)
+        return errors[0]
 
     def _find_single(self, exc: BaseException) -> AuthPIError | None:
         try:
@@ -422,14 +418,22 @@ def _is_status(status: object) -> TypeGuard[int]:
 
 
 def leaves(group: BaseExceptionGroup[BaseException]) -> Iterator[BaseException]:
-    """Walk through a group, depth first, however deep it is."""
+    """Walk through a group, depth first, however deep it is. What shows no members is a leaf."""
     waiting: list[BaseException] = [group]
     while waiting:
         exc = waiting.pop()
-        if is_group(exc):
-            waiting.extend(reversed(exc.exceptions))
+        members = _members(exc) if is_group(exc) else ()
+        if members:
+            waiting.extend(reversed(members))
         else:
             yield exc
+
+
+def _members(group: BaseExceptionGroup[BaseException]) -> tuple[BaseException, ...]:
+    try:
+        return tuple(group.exceptions)
+    except Exception:
+        return ()
 
 
 def note(exc: BaseException, text: str) -> None:
@@ -455,6 +459,15 @@ def note_reference(exc: BaseException, reference: str) -> None:
         attributes[_NOTED] = text
     except Exception:
         return
+
+
+def has_reference(exc: BaseException, reference: str | None) -> bool:
+    """Say whether an exception has a note with this reference, as the last one."""
+    try:
+        noted: object = exc.__dict__.get(_NOTED)
+    except Exception:
+        return False
+    return reference is not None and noted == f"reference: {reference}"
 
 
 # In an exception: the note with its last reference.

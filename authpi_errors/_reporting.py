@@ -11,17 +11,20 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from inspect import isawaitable
-from threading import Lock
 from typing import Any, Final
 
-from starlette.concurrency import run_in_threadpool
+from anyio import CapacityLimiter, to_thread
+from anyio.lowlevel import RunVar
 from starlette.types import Scope
 
 from authpi_errors._configuration import is_async
+from authpi_errors._raised import exc_info_of, is_failure, type_name
 from authpi_errors._reference import reference_of
+from authpi_errors._registry import has_reference
 from authpi_errors._routing import Routes
+from authpi_errors._storms import Storms
 
-__all__ = ["ErrorRecord", "Hook", "Reporter", "logger"]
+__all__ = ["ErrorRecord", "Hook", "Reporter", "log", "logger", "reported_reference", "was_reported"]
 
 logger: Final = logging.getLogger("authpi_errors")
 
@@ -56,7 +59,7 @@ class ErrorRecord:
     @property
     def exception_type(self) -> str | None:
         """The name of the exception's type, with its module unless that is `builtins`."""
-        return None if self.exception is None else _type_name(self.exception)
+        return None if self.exception is None else type_name(self.exception)
 
 
 Hook = Callable[[ErrorRecord], object]
@@ -68,13 +71,16 @@ class Reporter:
 
     Args:
         on_error: Called with the record of each error, once its response is out. One that is not
-            asynchronous runs in a worker thread, with the context of the request.
+            asynchronous runs in a thread of those that are kept for hooks, with the context of
+            the request.
         make_reference: Makes the reference of an error from the scope of its connection. Without
             it, `reference_of` does.
         interval: For how many seconds an unexpected exception that nobody else logs is logged in
             one line, after it was logged with its traceback.
         clock: Gives the time in seconds.
     """
+
+    __slots__ = ("_is_async", "_make_reference", "_on_error", "_routes", "_storms")
 
     def __init__(
         self,
@@ -88,7 +94,7 @@ class Reporter:
         self._is_async = is_async(on_error)
         self._make_reference = make_reference
         self._routes = Routes()
-        self._storms = _Storms(interval, clock)
+        self._storms = Storms(interval, clock)
 
     def reference(self, scope: Scope) -> str:
         """Give the reference of an error, which the user's function may make."""
@@ -108,8 +114,8 @@ class Reporter:
             "The function given for `%(option)s` has to give a text that can be printed, and gave "
             "another %(given)s: another reference takes its place"
         )
-        given = _clean(type(reference).__qualname__)
-        _emit(logging.WARNING, message, {"option": "make_reference", "given": given})
+        given = _clean(type_name(reference))
+        log(logging.WARNING, message, {"option": "make_reference", "given": given})
         return None
 
     def report(
@@ -138,11 +144,10 @@ class Reporter:
             The record for `notify`; `None` if there is no hook.
         """
         level = _level(status)
-        # Starlette's limit of a body puts a 413 of its own in the place of one that was raised.
-        is_repeated = exc is None and scope.get(_LOGGED) == status
-        is_logged = logger.isEnabledFor(level) and not is_repeated
+        is_logged = logger.isEnabledFor(level)
         if not is_logged and self._on_error is None:
             return None
+        scope[_REPORTED] = status, reference
         method, route = _method(scope), self._routes.template(scope)
         if is_logged:
             attributes = {
@@ -151,11 +156,10 @@ class Reporter:
                 "method": _clean(method),
                 "route": _clean(route),
                 "reference": _clean(reference),
-                "exception_type": None if exc is None else _clean(_type_name(exc)),
+                "exception_type": None if exc is None else _clean(type_name(exc)),
             }
             traceback_of = exc if is_unexpected and not raised_again else None
             self._log(level, _sentence(attributes), attributes, traceback_of)
-            scope[_LOGGED] = status
         if self._on_error is None:
             return None
         return ErrorRecord(code, status, method, route, reference, exc, is_unexpected, scope)
@@ -165,11 +169,10 @@ class Reporter:
     ) -> None:
         """Log a message, and the traceback of an exception unless that is one of many."""
         if exc is not None:
-            file, line = _place(exc)
-            count = self._storms.count((attributes["exception_type"], file, line))
+            count, place = self._storms.count(exc)
             if count > 0:
                 exc, message = None, message + _AGAIN
-                attributes.update(place=f"{_clean(file)}:{line}", count=count)
+                attributes.update(place=_clean(place), count=count)
         _emit(level, message, attributes, exc)
 
     async def notify(self, record: ErrorRecord) -> None:
@@ -180,26 +183,61 @@ class Reporter:
             if self._is_async:
                 result = self._on_error(record)
             else:
-                result = await run_in_threadpool(self._on_error, record)
+                result = await to_thread.run_sync(self._on_error, record, limiter=_hook_threads())
             if isawaitable(result):
                 await result
-        except Exception as exc:
+        except BaseException as exc:
+            if not is_failure(exc):
+                raise
             self.log_failure("on_error", exc)
 
-    def log_failure(self, option: str, exc: Exception) -> None:
+    def log_failure(self, option: str, exc: BaseException) -> None:
         """Log what a function of the user's has raised: the traceback too, if it is the first.
 
         Args:
             option: The name of the option that the function was given for.
             exc: What it has raised.
         """
+        if not logger.isEnabledFor(logging.ERROR):
+            return
         message = "The function given for `%(option)s` failed: %(exception_type)s"
-        attributes = {"option": option, "exception_type": _clean(_type_name(exc))}
+        attributes = {"option": option, "exception_type": _clean(type_name(exc))}
         self._log(logging.ERROR, message, attributes, exc)
 
 
-# In the scope of a connection: the status of the last error that was logged.
-_LOGGED: Final = "authpi_errors.logged"
+def _hook_threads() -> CapacityLimiter:
+    """Give what limits the threads of hooks: not those that sync endpoints wait for."""
+    limiter = _HOOK_THREADS.get(None)
+    if limiter is None:
+        limiter = CapacityLimiter(_MOST_THREADS)
+        _HOOK_THREADS.set(limiter)
+    return limiter
+
+
+# As many as anyio has for all else. A limiter belongs to one event loop.
+_MOST_THREADS: Final = 40
+_HOOK_THREADS: Final[RunVar[CapacityLimiter]] = RunVar("authpi_errors.hook_threads")
+
+
+def reported_reference(scope: Scope, status: int) -> str | None:
+    """Give the reference under which an error of this status was reported already, if one was."""
+    reported, reference = scope.get(_REPORTED, _NOTHING)
+    return reference if reported == status else None
+
+
+def was_reported(scope: Scope, status: int, exc: BaseException | None) -> bool:
+    """Say whether an answer is in the place of another, which was reported, to the same error.
+
+    Starlette's limit of a body puts a 413 of its own in the place of one that was raised, and
+    middleware puts plain text there.
+    """
+    reported, reference = scope.get(_REPORTED, _NOTHING)
+    return reported == status and (exc is None or has_reference(exc, reference))
+
+
+# In the scope of a connection: the status and the reference of the last error that was reported.
+_REPORTED: Final = "authpi_errors.reported"
+_NOTHING: Final = None, None
 
 
 def _level(status: int) -> int:
@@ -209,16 +247,6 @@ def _level(status: int) -> int:
 def _method(scope: Scope) -> str:
     # The client's, who can make it as long as a server allows. RFC 9110, 16.1: none is so long.
     return "WEBSOCKET" if scope["type"] == "websocket" else str(scope.get("method", ""))[:32]
-
-
-def _type_name(exc: BaseException) -> str:
-    cls = type(exc)
-    try:
-        name = cls.__qualname__
-        return name if cls.__module__ == "builtins" else f"{cls.__module__}.{name}"
-    except Exception:
-        # Of a metaclass that does not tell it.
-        return type.__repr__(cls)
 
 
 def _sentence(attributes: dict[str, Any]) -> str:
@@ -238,15 +266,26 @@ def _sentence(attributes: dict[str, Any]) -> str:
 _AGAIN: Final = " at %(place)s, again: %(count)d without a traceback"
 
 
+def log(level: int, message: str, attributes: dict[str, Any] | None = None) -> None:
+    """Log what is no error that was answered.
+
+    Args:
+        level: The level.
+        message: The message.
+        attributes: What the message names in the way of `%(name)s`; the record has them, too.
+    """
+    if logger.isEnabledFor(level):
+        _emit(level, message, attributes or {})
+
+
 def _emit(
     level: int, message: str, attributes: dict[str, Any], exc: BaseException | None = None
 ) -> None:
     """Log a record. What filters and handlers of the user's raise does not reach the client."""
-    exc_info = None if exc is None else (type(exc), exc, exc.__traceback__)
+    exc_info = None if exc is None else exc_info_of(exc)
+    args = (attributes,) if attributes else ()
     with suppress(Exception):
-        record = logger.makeRecord(
-            logger.name, level, __file__, 0, message, (attributes,), exc_info
-        )
+        record = logger.makeRecord(logger.name, level, __file__, 0, message, args, exc_info)
         # A factory of the user's may have set one of these already: `extra` would refuse that.
         record.__dict__.update(attributes)
         logger.handle(record)
@@ -257,54 +296,3 @@ def _clean(text: str | None) -> str | None:
     if text is None or text.isprintable():
         return text
     return text.encode("unicode_escape").decode("ascii")
-
-
-class _Storms:
-    """Counts exceptions of a kind: its type, and the line that raised it.
-
-    Args:
-        interval: For how many seconds a kind is remembered, from its first exception on.
-        clock: Gives the time in seconds.
-    """
-
-    def __init__(self, interval: float, clock: Callable[[], float]) -> None:
-        self._interval = interval
-        self._clock = clock
-        self._lock = Lock()
-        # When each was first seen, and how often: from the one that is to be forgotten first.
-        self._seen: dict[_Kind, tuple[float, int]] = {}
-
-    def count(self, kind: _Kind) -> int:
-        """Say how many of that kind, or of too many kinds, have come before."""
-        with self._lock:
-            now = self._clock()
-            self._forget(now - self._interval)
-            if kind not in self._seen and len(self._seen) >= _MOST_KINDS:
-                kind = _OTHERS
-            since, count = self._seen.get(kind, (now, 0))
-            self._seen[kind] = since, count + 1
-            return count
-
-    def _forget(self, before: float) -> None:
-        while self._seen:
-            oldest = next(iter(self._seen))
-            if self._seen[oldest][0] > before:
-                return
-            del self._seen[oldest]
-
-
-_Kind = tuple[str, str, int]
-
-# Code that is made while a program runs has places without end.
-_MOST_KINDS: Final = 256
-_OTHERS: Final[_Kind] = ("", "", 0)
-
-
-def _place(exc: BaseException) -> tuple[str, int]:
-    """Give the file and the line that raised an exception."""
-    traceback = exc.__traceback__
-    if traceback is None:
-        return "", 0
-    while traceback.tb_next is not None:
-        traceback = traceback.tb_next
-    return traceback.tb_frame.f_code.co_filename, traceback.tb_lineno

@@ -7,7 +7,8 @@ once: templates, routes, and which exceptions come in storms.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from logging import ERROR
+from logging import ERROR, WARNING
+from typing import Final
 
 from starlette.types import Scope
 
@@ -17,7 +18,14 @@ from authpi_errors._exceptions import AuthPIError
 from authpi_errors._options import Options
 from authpi_errors._registry import ErrorRegistry, note_reference, registry_of
 from authpi_errors._rendering import Asked, ErrorResponse
-from authpi_errors._reporting import ErrorRecord, Reporter, logger
+from authpi_errors._reporting import (
+    ErrorRecord,
+    Reporter,
+    log,
+    logger,
+    reported_reference,
+    was_reported,
+)
 from authpi_errors._routing import allowed_methods
 from authpi_errors._template import Messages
 from authpi_errors._templates import Templates, nothing
@@ -91,7 +99,7 @@ class Responder:
         is_unexpected: bool = False,
         raised_again: bool = False,
     ) -> Answered:
-        """Render an answer, and log it.
+        """Render an answer, and log it, unless it is in the place of one that was logged.
 
         Args:
             exc: The exception that is answered, if it is one.
@@ -105,7 +113,10 @@ class Responder:
         asked = _Request(scope, self._reporter, self._always_refers)
         response = self._templates.render(error, asked)
         if response.dropped:
-            logger.warning("Left out of %s: %s", response.code, ", ".join(response.dropped))
+            left_out = {"left_out_of": response.code, "left_out": ", ".join(response.dropped)}
+            log(WARNING, "Left out of %(left_out_of)s: %(left_out)s", left_out)
+        if was_reported(scope, response.status, exc):
+            return response, self._untold(scope, response.status)
         if exc is not None and response.reference is not None:
             note_reference(exc, response.reference)
         record = self._reporter.report(
@@ -117,11 +128,29 @@ class Responder:
             is_unexpected=is_unexpected,
             raised_again=raised_again,
         )
+        if record is not None:
+            scope.setdefault(_UNTOLD, []).append((self, record))
         return response, record
 
+    def log_failure(self, option: str, exc: Exception) -> None:
+        """Log what the function that was given for an option has raised."""
+        self._reporter.log_failure(option, exc)
+
     async def notify(self, record: ErrorRecord) -> None:
-        """Tell the user's hook of an error, now that the response is out."""
-        await self._reporter.notify(record)
+        """Tell the user's hook of an error, now that the response is out, unless it was told."""
+        untold = record.scope[_UNTOLD]
+        if (self, record) in untold:
+            untold.remove((self, record))
+            await self._reporter.notify(record)
+
+    def _untold(self, scope: Scope, status: int) -> ErrorRecord | None:
+        """Give what is still to be told of an error in whose place another answer is sent."""
+        untold: list[tuple[Responder, ErrorRecord]] = scope.get(_UNTOLD, [])
+        return next((of for by, of in untold if by is self and of.status == status), None)
+
+
+# Where a scope has the records that no hook was told of, until it is, and whose they are.
+_UNTOLD: Final = "authpi_errors.untold"
 
 
 class _Request(Asked):
@@ -154,4 +183,5 @@ class _Request(Asked):
     def reference(self, status: int) -> str | None:
         if status < 500 and not self._always_refers:
             return None
-        return self._reporter.reference(self._scope)
+        known = reported_reference(self._scope, status)
+        return known or self._reporter.reference(self._scope)

@@ -36,6 +36,7 @@ ORDER = (
     "_messages",
     "_routing",
     "_reference",
+    "_storms",
     "_reporting",
     "_templates",
     "_foreign",
@@ -65,7 +66,7 @@ ORDER = (
 )
 
 # What `pip install authpi-errors` brings.
-DEPENDENCIES = frozenset({"orjson", "starlette"})
+DEPENDENCIES = frozenset({"anyio", "orjson", "starlette"})
 
 # The modules that may import it, wherever the import stands.
 OWNERS = {"fastapi": {"fastapi"}, "orjson": {"_rendering", "_template"}}

@@ -287,6 +287,14 @@ def test_it_says_once_that_its_middleware_was_not_built(caplog: pytest.LogCaptur
     assert "Call install() after that." in message
 
 
+def test_a_filter_of_the_log_that_fails_then_changes_nothing(log_that_fails: None) -> None:
+    app = application()
+    build = app.build_middleware_stack
+    install(app)
+    app.build_middleware_stack = build  # type: ignore[method-assign]
+    assert code(app, "/missing") == "not_found"
+
+
 def test_it_says_nothing_of_itself_when_its_middleware_was_built(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
@@ -617,6 +625,31 @@ async def test_opentelemetry_can_instrument_it_before_or_after(
     assert found.seen.header("content-type") == ["application/json"]
     assert found.seen.raised is (error if isinstance(error, ValueError) else None)
     assert [len(found.told), len(found.logged), len(found.references)] == [1, 1, 1]
+    (span,) = [span for span in spans.get_finished_spans() if span.kind is SpanKind.SERVER]
+    assert (span.attributes or {})["http.status_code"] == status
+    if status >= 500:
+        context = span.get_span_context()
+        assert context is not None
+        assert found.references == {format_trace_id(context.trace_id)}
+
+
+@pytest.mark.parametrize(
+    ("error", "status"),
+    [
+        pytest.param(NotFoundError(), 404, id="an expected error"),
+        pytest.param(ValueError("secret"), 500, id="a bug"),
+    ],
+)
+async def test_opentelemetry_sees_what_middleware_raises_where_it_instruments_after(
+    error: Exception,
+    status: int,
+    instrument: Callable[[FastAPI], None],
+    spans: InMemorySpanExporter,
+    outcome_of: Outcomes,
+) -> None:
+    app = FastAPI(middleware=[Middleware(RaisingMiddleware, copy(error))])
+    found = await outcome_of(app, "/fails", then=instrument)
+    assert found.seen.status == status
     (span,) = [span for span in spans.get_finished_spans() if span.kind is SpanKind.SERVER]
     assert (span.attributes or {})["http.status_code"] == status
     if status >= 500:

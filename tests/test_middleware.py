@@ -17,6 +17,7 @@ from starlette.background import BackgroundTask
 from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
+from starlette.middleware.base import BaseHTTPMiddleware, RequestResponseEndpoint
 from starlette.middleware.cors import CORSMiddleware
 from starlette.middleware.errors import ServerErrorMiddleware
 from starlette.middleware.exceptions import ExceptionMiddleware
@@ -41,6 +42,7 @@ from authpi_errors import (
     install,
 )
 from authpi_errors._reporting import Hook
+from tests import test_registry
 
 START: Message = {"type": "http.response.start", "status": 200, "headers": []}
 BODY: Message = {"type": "http.response.body", "body": b"fine"}
@@ -274,6 +276,21 @@ async def test_what_could_not_be_sent_is_named_in_the_log(caplog: pytest.LogCapt
     assert caplog.messages == ["Left out of not_found: extra 'secret'"]
 
 
+@pytest.mark.parametrize(
+    ("app", "status"),
+    [
+        pytest.param(raising(NotFoundError(extra={"secret": object()})), 404, id="left out"),
+        pytest.param(sending(*PLAIN_500), 500, id="a function that fails"),
+        pytest.param(sending(), 500, id="no response"),
+    ],
+)
+async def test_a_filter_of_the_log_that_fails_changes_nothing(
+    app: ASGIApp, status: int, log_that_fails: None
+) -> None:
+    start, _ = await sent_by(ErrorMiddleware(app, rewrite=lambda _: bool(1 / 0)))
+    assert start["status"] == status
+
+
 async def test_a_server_error_that_is_raised_on_purpose_is_in_the_log_without_a_traceback(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
@@ -505,6 +522,10 @@ class Passing:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await self.app(scope, receive, send)
+
+
+async def pass_on(request: Request, call_next: RequestResponseEndpoint) -> Response:
+    return await call_next(request)
 
 
 class Hiding:
@@ -770,9 +791,13 @@ async def test_a_function_that_fails_changes_nothing(caplog: pytest.LogCaptureFi
 
     app = ErrorMiddleware(sending(*PLAIN_500), rewrite=rewrite)
     with caplog.at_level(logging.ERROR, "authpi_errors"):
-        _, body = await sent_by(app)
-    assert json.loads(body["body"])["error"] == "server_error"
-    assert "`rewrite` failed" in caplog.messages[0]
+        for _ in range(2):
+            assert body_of(await sent_by(app))["error"] == "server_error"
+    failure = "The function given for `rewrite` failed: ZeroDivisionError"
+    first, second = (record for record in caplog.records if "rewrite" in record.getMessage())
+    assert (first.getMessage(), first.exc_info is None) == (failure, False)
+    assert second.getMessage().startswith(f"{failure} at {__file__}:")
+    assert second.exc_info is None
 
 
 @pytest.mark.parametrize("media_type", [b"text/event-stream", b"Text/Event-Stream;charset=utf-8"])
@@ -1268,6 +1293,58 @@ async def test_a_hook_is_not_told_of(
     assert caplog.messages == []
 
 
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        pytest.param(NotFoundError(), "not_found", id="an error of the client"),
+        pytest.param(ServerError(), "server_error", id="an error of the server"),
+        pytest.param(ZeroDivisionError(), "server_error", id="a bug"),
+    ],
+)
+def test_an_error_that_middleware_puts_into_plain_text_is_told_once(
+    error: Exception, code: str, story: Story, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def fail(request: Request) -> Response:
+        raise error
+
+    async def replace(request: Request, call_next: RequestResponseEndpoint) -> Response:
+        return PlainTextResponse("Sorry.", (await call_next(request)).status_code)
+
+    app = Starlette(routes=[Route("/", fail)])
+    app.add_middleware(BaseHTTPMiddleware, dispatch=replace)
+    install(app, on_error=story.tell)
+    with caplog.at_level(logging.INFO, "authpi_errors"):
+        body = TestClient(app, raise_server_exceptions=False).get("/").json()
+    assert body["error"] == code
+    (logged,), (told,) = caplog.records, story.records
+    assert vars(logged)["reference"] == told.reference == body.get("reference")
+
+
+class HollowGroupError(ExceptionGroup[Exception]):
+    """A group that holds nothing."""
+
+    exceptions: Any = ()
+
+
+@pytest.mark.parametrize("reraise", [True, False])
+@pytest.mark.parametrize(
+    "cause",
+    [
+        pytest.param(test_registry.EvasiveError(), id="hides its attributes"),
+        pytest.param(test_registry.HollowGroupError("", [ValueError()]), id="hides its members"),
+        pytest.param(HollowGroupError("", [ValueError()]), id="has no members"),
+    ],
+)
+async def test_an_exception_that_is_hard_to_look_at_is_answered(
+    cause: Exception, reraise: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.ERROR, "authpi_errors"):
+        messages, failure = await outcome(ErrorMiddleware(raising(cause), reraise=reraise))
+    assert body_of(messages)["error"] == "server_error"
+    assert failure is (cause if reraise else None)
+    assert len(caplog.messages) == 1
+
+
 async def test_a_hook_that_fails_changes_nothing(caplog: pytest.LogCaptureFixture) -> None:
     async def stumble(record: ErrorRecord) -> None:
         raise ZeroDivisionError
@@ -1519,22 +1596,25 @@ def test_cors_middleware_answers_an_error_in_the_order_of_a_success(path: str) -
     assert client.get(path).headers[exposed] == client.get("/api/").headers[exposed] == "X-Outer"
 
 
+@pytest.mark.parametrize("middleware", [[], [Middleware(BaseHTTPMiddleware, dispatch=pass_on)]])
 @pytest.mark.parametrize("chunked", [False, True], ids=["announced", "found while reading"])
 def test_a_body_over_the_limit_is_one_record_and_one_call_of_the_hook(
-    chunked: bool, caplog: pytest.LogCaptureFixture
+    chunked: bool, middleware: list[Middleware], caplog: pytest.LogCaptureFixture
 ) -> None:
     async def read(request: Request) -> Response:
         return PlainTextResponse(str(len(await request.body())))
 
     told: list[ErrorRecord] = []
-    app = Starlette(routes=[Route("/", read, methods=["POST"])], max_body_size=10)
+    routes = [Route("/", read, methods=["POST"])]
+    app = Starlette(routes=routes, middleware=middleware, max_body_size=10)
     install(app, on_error=told.append)
     body = b"x" * 20
     with caplog.at_level(logging.INFO, "authpi_errors"):
         response = TestClient(app).post("/", content=iter([body]) if chunked else body)
     assert (response.status_code, response.json()["error"]) == (413, "invalid_request")
     assert [vars(record)["status"] for record in caplog.records] == [413]
-    assert [record.status for record in told] == [413]
+    (record,) = told
+    assert (record.status, record.exception is None) == (413, False)
 
 
 class NoSuchItemError(NotFoundError):

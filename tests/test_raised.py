@@ -8,7 +8,7 @@ from collections.abc import Callable
 import anyio
 import pytest
 
-from authpi_errors._raised import cause_of_crash, is_to_be_answered
+from authpi_errors._raised import cause_of_crash, is_failure, is_to_be_answered
 
 TOO_LATE = "Caught handled exception, but response already started."
 
@@ -59,6 +59,23 @@ def test_somebody_waits_for_an_answer(make: Callable[[], BaseException], is_answ
         return is_to_be_answered(make())
 
     assert asyncio.run(ask()) is is_answered
+
+
+ENDS = {
+    "the end of the process",
+    "an interrupt",
+    "the end of a generator",
+    "a group with an interrupt",
+    "a group with the end of a generator",
+}
+
+
+@pytest.mark.parametrize("name", ANSWERED)
+def test_what_ends_the_process_is_no_failure(name: str) -> None:
+    async def ask() -> bool:
+        return is_failure(ANSWERED[name][0]())
+
+    assert asyncio.run(ask()) is (name not in ENDS)
 
 
 @pytest.mark.parametrize("make", [CANCELLED, lambda: BaseExceptionGroup("", [CANCELLED()])])

@@ -50,8 +50,8 @@ def blocks(markdown: str) -> list[Block]:
     return found
 
 
-def run(section: Iterable[Block]) -> None:
-    """Execute the code of a section and compare the exchanges that it shows."""
+def run(section: Iterable[Block]) -> dict[str, Any]:
+    """Execute the code of a section, compare the exchanges that it shows, and give its names."""
     names: dict[str, Any] = {"__name__": "readme"}
     for block in section:
         if block.kind == "python":
@@ -60,6 +60,7 @@ def run(section: Iterable[Block]) -> None:
             exec(code, names)
         elif block.kind == "http":
             compare(names["app"], block.text)
+    return names
 
 
 def compare(app: ASGIApp, exchange: str) -> None:

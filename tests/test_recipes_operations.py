@@ -8,7 +8,7 @@ import logging
 import os
 import subprocess
 import sys
-from collections.abc import Awaitable, Callable, Generator
+from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,9 @@ import structlog
 from fastapi import FastAPI, HTTPException
 from fastapi.testclient import TestClient
 from opentelemetry import trace
+from opentelemetry.instrumentation.asgi import (  # pyright: ignore[reportMissingTypeStubs]
+    OpenTelemetryMiddleware as ContribTelemetry,
+)
 from opentelemetry.instrumentation.fastapi import FastAPIInstrumentor
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
@@ -25,18 +28,24 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from opentelemetry.trace import SpanKind, StatusCode
 from prometheus_client import CollectorRegistry, Counter, generate_latest
 from pythonjsonlogger.json import JsonFormatter
+from starlette.middleware.opentelemetry import OpenTelemetryMiddleware as StarletteTelemetry
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from authpi_errors import ErrorRecord, NotFoundError, ServerError, install
+from tests.test_readme import SECTIONS, run
 
-Hook = Callable[[ErrorRecord], Awaitable[None]]
 
-
-def application(on_error: Hook | None = None, **options: Any) -> FastAPI:
+def application(app: FastAPI | None = None, **options: Any) -> FastAPI:
     """Make an application that fails in each way."""
-    app = FastAPI()
-    install(app, on_error=on_error, **options)
+    app = app or FastAPI()
+    install(app, **options)
+    add_routes(app)
+    return app
+
+
+def add_routes(app: FastAPI) -> None:
+    """Add routes that fail in each way."""
 
     @app.get("/users/{user_id}")
     async def read_user(user_id: int) -> None:
@@ -58,7 +67,26 @@ def application(on_error: Hook | None = None, **options: Any) -> FastAPI:
     async def returned() -> PlainTextResponse:
         return PlainTextResponse("Something is wrong.", 500)
 
-    return app
+
+def code_of(recipe: str) -> dict[str, Any]:
+    """Run the first block of a recipe, and give the names of its code."""
+    code = SECTIONS[f"RECIPES: {recipe}"][:1]
+    return run(code)
+
+
+def run_alone(program: str, environment: Mapping[str, str], **names: object) -> object:
+    """Run a program in a process of its own, and give what it says."""
+    names["ROOT"] = str(Path(__file__).parent.parent)
+    head = "".join(f"{name} = {value!r}\n" for name, value in names.items())
+    process = subprocess.run(
+        [sys.executable, "-c", head + program],
+        check=True,
+        capture_output=True,
+        env={**os.environ, **environment},
+        timeout=60,
+    )
+    said: object = json.loads(process.stdout)
+    return said
 
 
 def get(app: ASGIApp, path: str) -> dict[str, Any]:
@@ -72,36 +100,13 @@ def get(app: ASGIApp, path: str) -> dict[str, Any]:
 
 # Its integrations take over methods of Starlette's classes, for as long as the process lives.
 SENTRY = """
-import sentry_sdk
-from sentry_sdk.integrations.fastapi import FastApiIntegration
-from sentry_sdk.integrations.logging import ignore_logger
-from sentry_sdk.integrations.starlette import StarletteIntegration
-
-from authpi_errors import ErrorRecord
-
-sentry_sdk.init(
-    # An HTTPException of 500 and more is an answer, and no bug.
-    integrations=[
-        StarletteIntegration(failed_request_status_codes=set()),
-        FastApiIntegration(failed_request_status_codes=set()),
-    ],
-)
-ignore_logger("authpi_errors")  # it would be the same event once more
-
-
-async def tag(record: ErrorRecord) -> None:
-    sentry_sdk.set_tag("reference", record.reference)
-    if record.is_unexpected and not RERAISE:
-        sentry_sdk.capture_exception(record.exception)
-"""
-
-DRIVER = """
 import json, sys
+import sentry_sdk
 from sentry_sdk.transport import Transport
 from starlette.middleware.base import BaseHTTPMiddleware
 
-sys.path.insert(0, TESTS)
-from test_recipes_operations import application, get
+sys.path.append(ROOT)
+from tests.test_recipes_operations import add_routes, get
 
 events = []
 
@@ -111,15 +116,14 @@ class Kept(Transport):
         events.append(envelope.get_event())
 
 
-client = sentry_sdk.get_client()
-client.transport = Kept()
-app = application(tag, reraise=RERAISE)
-
-
 async def dispatch(request, call_next):
     return await call_next(request)
 
 
+exec(RECIPE)
+sentry_sdk.get_client().transport = Kept()
+for each in app, mounted:
+    add_routes(each)
 app.add_middleware(BaseHTTPMiddleware, dispatch=dispatch)
 seen = []
 for path in PATHS:
@@ -134,75 +138,97 @@ print(json.dumps(seen))
 """
 
 
+def sentry_recipe(*, reraise: bool) -> str:
+    """Give the code of the recipe; with what it says of `reraise`, if that is off."""
+    code = "".join(block.text for block in SECTIONS["RECIPES: Sentry"])
+    if reraise:
+        return code
+    assert code.count("    # if record") == code.count("install(app, ") == 1
+    code = code.replace("    # if record", "    if record")
+    return code.replace("on_error=tag)", "on_error=tag, reraise=False)")
+
+
+@pytest.mark.parametrize("mount", ["", "/mounted"], ids=["alone", "mounted"])
 @pytest.mark.parametrize("reraise", [True, False])
-def test_sentry_gets_one_event_for_a_bug_and_none_for_an_expected_error(reraise: bool) -> None:
-    names = {
-        "RERAISE": reraise,
-        "TESTS": str(Path(__file__).parent),
-        "PATHS": ["/users/7", "/users/x", "/busy", "/upstream", "/nowhere", "/broken/a"],
-    }
-    head = "".join(f"{name} = {value!r}\n" for name, value in names.items())
-    process = subprocess.run(
-        [sys.executable, "-c", head + SENTRY + DRIVER],
-        check=True,
-        capture_output=True,
-        env={**os.environ, "SENTRY_DSN": "https://key@sentry.example/1"},
-        timeout=60,
+def test_sentry_gets_one_event_for_a_bug_and_none_for_an_expected_error(
+    reraise: bool, mount: str
+) -> None:
+    paths = ["/users/7", "/users/x", "/busy", "/upstream", "/nowhere", "/broken/a"]
+    seen = run_alone(
+        SENTRY,
+        {"SENTRY_DSN": "https://key@sentry.example/1"},
+        RECIPE=sentry_recipe(reraise=reraise),
+        PATHS=[mount + path for path in paths],
     )
-    assert json.loads(process.stdout) == [
+    # Behind the middleware Sentry takes for new what it has taken in the mounted application.
+    times = 2 if mount and reraise else 1
+    assert seen == [
         ["not_found", []],
         ["invalid_request", []],
         ["server_error", []],
         ["server_error", []],
         ["not_found", []],
-        ["server_error", [["ZeroDivisionError", True]]],
+        ["server_error", times * [["ZeroDivisionError", True]]],
     ]
 
 
 # --- OpenTelemetry
 
 
-class SpanHandler(logging.Handler):
-    """Says on the active span what went wrong.
-
-    A record is logged before the response is sent. Instrumentation ends its span with the response,
-    and `on_error` comes after that.
-    """
-
-    def emit(self, record: logging.LogRecord) -> None:
-        span, error = trace.get_current_span(), vars(record)
-        if "code" in error:
-            span.set_attribute("error.type", error["code"])
-            if error["status"] >= 500:
-                span.set_status(StatusCode.ERROR)
-                if (exc := sys.exception()) is not None:
-                    span.record_exception(exc)
-
-
-async def name_error(record: ErrorRecord) -> None:
-    """Say the same on a span that outlasts the response, such as one of your own middleware."""
-    span = trace.get_current_span()
-    span.set_attribute("error.type", record.code)
-    if record.status >= 500:
-        span.set_status(StatusCode.ERROR)
-        if record.exception is not None:
-            span.record_exception(record.exception)
-
-
 @pytest.fixture
-def spans() -> InMemorySpanExporter:
-    return InMemorySpanExporter()
+def telemetry() -> Iterator[dict[str, Any]]:
+    """Run the recipe, and give the names of its code."""
+    names = code_of("OpenTelemetry")
+    yield names
+    names["logger"].removeHandler(names["handler"])
+    names["logger"].setLevel(logging.NOTSET)
 
 
-@pytest.fixture
-def provider(spans: InMemorySpanExporter) -> TracerProvider:
-    provider = TracerProvider()
-    provider.add_span_processor(SimpleSpanProcessor(spans))
-    return provider
+Traced = Callable[[TracerProvider, bool], ASGIApp]
 
 
-def server_span(spans: InMemorySpanExporter) -> ReadableSpan:
-    (span,) = [span for span in spans.get_finished_spans() if span.kind is SpanKind.SERVER]
+def by_fastapi(provider: TracerProvider, reraise: bool) -> ASGIApp:
+    return application(FastAPI(telemetry={"tracer_provider": provider}), reraise=reraise)
+
+
+def by_starlette_inside(provider: TracerProvider, reraise: bool) -> ASGIApp:
+    app = application(reraise=reraise)
+    app.add_middleware(StarletteTelemetry, tracer_provider=provider)
+    return app
+
+
+def by_starlette_around(provider: TracerProvider, reraise: bool) -> ASGIApp:
+    return StarletteTelemetry(application(reraise=reraise), tracer_provider=provider)
+
+
+def by_contrib_after(provider: TracerProvider, reraise: bool) -> ASGIApp:
+    app = application(reraise=reraise)
+    FastAPIInstrumentor.instrument_app(app, tracer_provider=provider)
+    return app
+
+
+def by_contrib_before(provider: TracerProvider, reraise: bool) -> ASGIApp:
+    app = FastAPI()
+    FastAPIInstrumentor.instrument_app(app, tracer_provider=provider)
+    return application(app, reraise=reraise)
+
+
+def by_contrib_around(provider: TracerProvider, reraise: bool) -> ASGIApp:
+    return ContribTelemetry(application(reraise=reraise), tracer_provider=provider)
+
+
+def by_hand(provider: TracerProvider, reraise: bool) -> ASGIApp:
+    app, tracer = application(reraise=reraise), provider.get_tracer("tests")
+
+    async def traced(scope: Scope, receive: Receive, send: Send) -> None:
+        with tracer.start_as_current_span("request", kind=SpanKind.SERVER):
+            await app(scope, receive, send)
+
+    return traced
+
+
+def server_span(exporter: InMemorySpanExporter) -> ReadableSpan:
+    (span,) = [span for span in exporter.get_finished_spans() if span.kind is SpanKind.SERVER]
     return span
 
 
@@ -212,82 +238,105 @@ def trace_id(span: ReadableSpan) -> str:
     return trace.format_trace_id(context.trace_id)
 
 
-@contextmanager
-def handling(handler: logging.Handler) -> Generator[None, None, None]:
-    """Have the logger write to a handler."""
-    logger = logging.getLogger("authpi_errors")
-    level = logger.level
-    logger.setLevel(logging.INFO)
-    logger.addHandler(handler)
-    try:
-        yield
-    finally:
-        logger.removeHandler(handler)
-        logger.setLevel(level)
+Said = tuple[str, StatusCode, set[str]]
 
 
-def said(spans: InMemorySpanExporter) -> tuple[object, object, tuple[object, ...]]:
-    """Give the type of the error, the status and the exceptions of the one span of a server."""
-    span = server_span(spans)
-    exceptions = tuple((event.attributes or {})["exception.type"] for event in span.events)
-    return (span.attributes or {})["error.type"], span.status.status_code, exceptions
+def said(span: ReadableSpan) -> Said:
+    """Give the type of the error, the status and the exceptions of a span."""
+    exceptions = {str((event.attributes or {})["exception.type"]) for event in span.events}
+    return str((span.attributes or {})["error.type"]), span.status.status_code, exceptions
 
 
 EXPECTED = "authpi_errors._exceptions.ServerError"
-OUTCOMES = [
-    pytest.param("/users/7", ("not_found", StatusCode.UNSET, ()), id="an error of the client"),
-    pytest.param("/nowhere", ("not_found", StatusCode.UNSET, ()), id="no route"),
-    pytest.param("/busy", ("server_error", StatusCode.ERROR, (EXPECTED,)), id="an expected 503"),
-    pytest.param("/returned", ("server_error", StatusCode.ERROR, ()), id="a 500 that is returned"),
-    pytest.param(
-        "/broken/a", ("server_error", StatusCode.ERROR, ("ZeroDivisionError",)), id="a bug"
-    ),
-]
+OUTCOMES: dict[str, Said] = {
+    # An error of the client, no route, an expected 503, a 500 that is returned, a bug.
+    "/users/7": ("not_found", StatusCode.UNSET, set()),
+    "/nowhere": ("not_found", StatusCode.UNSET, set()),
+    "/busy": ("server_error", StatusCode.ERROR, {EXPECTED}),
+    "/returned": ("server_error", StatusCode.ERROR, set()),
+    "/broken/a": ("server_error", StatusCode.ERROR, {"ZeroDivisionError"}),
+}
 
 
-@pytest.mark.parametrize(("path", "outcome"), OUTCOMES)
-def test_instrumented_span_says_what_went_wrong(
-    path: str,
-    outcome: object,
-    spans: InMemorySpanExporter,
-    provider: TracerProvider,
+@pytest.mark.parametrize("path", OUTCOMES)
+@pytest.mark.parametrize("reraise", [True, False])
+@pytest.mark.parametrize(
+    "traced",
+    [
+        pytest.param(by_fastapi, id="FastAPI's own"),
+        pytest.param(by_starlette_inside, id="Starlette's middleware"),
+        pytest.param(by_starlette_around, id="Starlette's middleware around it"),
+        pytest.param(by_contrib_after, id="contrib's"),
+        pytest.param(by_contrib_before, id="contrib's, before install"),
+        pytest.param(by_contrib_around, id="contrib's middleware around it"),
+        pytest.param(by_hand, id="a span by hand"),
+    ],
+)
+def test_span_says_what_went_wrong(
+    traced: Traced, reraise: bool, path: str, telemetry: dict[str, Any]
 ) -> None:
-    app = application()
-    FastAPIInstrumentor.instrument_app(app, tracer_provider=provider)
-    with handling(SpanHandler()):
-        body = get(app, path)
-    assert said(spans) == outcome
+    body = get(traced(telemetry["provider"], reraise), path)
+    span = server_span(telemetry["exporter"])
+    assert said(span) == OUTCOMES[path]
     is_ours = body["error"] == "server_error"
-    assert body.get("reference") == (trace_id(server_span(spans)) if is_ours else None)
+    assert body.get("reference") == (trace_id(span) if is_ours else None)
 
 
-@pytest.mark.parametrize(("path", "outcome"), OUTCOMES)
-def test_span_around_the_application_says_what_went_wrong(
-    path: str,
-    outcome: object,
-    spans: InMemorySpanExporter,
-    provider: TracerProvider,
-) -> None:
-    app = application(name_error, reraise=False)
-    tracer = provider.get_tracer("tests")
+# The convention is chosen once in a process.
+CONVENTION = """
+import json, sys
 
-    async def traced(scope: Scope, receive: Receive, send: Send) -> None:
-        with tracer.start_as_current_span("request", kind=SpanKind.SERVER):
-            await app(scope, receive, send)
+sys.path.append(ROOT)
+from tests.test_recipes_operations import (
+    OUTCOMES, by_contrib_after, code_of, get, said, server_span
+)
 
-    body = get(traced, path)
-    assert said(spans) == outcome
-    is_ours = body["error"] == "server_error"
-    assert body.get("reference") == (trace_id(server_span(spans)) if is_ours else None)
+names, seen = code_of("OpenTelemetry"), {}
+app = by_contrib_after(names["provider"], RERAISE)
+for path in OUTCOMES:
+    names["exporter"].clear()
+    get(app, path)
+    error_type, status, exceptions = said(server_span(names["exporter"]))
+    seen[path] = error_type, status.value, sorted(exceptions)
+print(json.dumps(seen))
+"""
 
 
-def test_other_records_of_the_logger_say_nothing_on_a_span(
-    spans: InMemorySpanExporter, provider: TracerProvider
-) -> None:
-    tracer = provider.get_tracer("tests")
-    with handling(SpanHandler()), tracer.start_as_current_span("any", kind=SpanKind.SERVER):
+@pytest.mark.parametrize("reraise", [True, False])
+@pytest.mark.parametrize("convention", ["http", "http/dup"])
+def test_span_says_so_in_each_convention_of_contrib(convention: str, reraise: bool) -> None:
+    seen = run_alone(CONVENTION, {"OTEL_SEMCONV_STABILITY_OPT_IN": convention}, RERAISE=reraise)
+    assert seen == {
+        path: [error_type, status.value, sorted(exceptions)]
+        for path, (error_type, status, exceptions) in OUTCOMES.items()
+    }
+
+
+def test_span_is_exported_with_all_else_that_it_has(telemetry: dict[str, Any]) -> None:
+    plain = InMemorySpanExporter()
+    telemetry["provider"].add_span_processor(SimpleSpanProcessor(plain))
+    get(by_fastapi(telemetry["provider"], reraise=True), "/broken/a")
+    before, after = (
+        json.loads(server_span(exporter).to_json()) for exporter in (plain, telemetry["exporter"])
+    )
+    assert before["attributes"].pop("error.type") == "ZeroDivisionError"
+    assert after["attributes"].pop("error.type") == "server_error"
+    assert after == before
+    assert server_span(telemetry["exporter"]).instrumentation_scope is not None
+
+
+def test_exporter_of_the_recipe_passes_on_the_rest(telemetry: dict[str, Any]) -> None:
+    assert telemetry["provider"].force_flush()
+    telemetry["provider"].shutdown()
+    get(by_fastapi(telemetry["provider"], reraise=True), "/busy")
+    assert not telemetry["exporter"].get_finished_spans()
+
+
+def test_other_records_of_the_logger_say_nothing_on_a_span(telemetry: dict[str, Any]) -> None:
+    tracer = telemetry["provider"].get_tracer("tests")
+    with tracer.start_as_current_span("any", kind=SpanKind.SERVER):
         logging.getLogger("authpi_errors").warning("Left out of not_found: extra 'a'")
-    assert not server_span(spans).attributes
+    assert not server_span(telemetry["exporter"]).attributes
 
 
 # --- Prometheus
@@ -302,7 +351,7 @@ def test_prometheus_counts_errors_by_code_and_route() -> None:
     async def count(record: ErrorRecord) -> None:
         errors.labels(record.code, record.route or "").inc()
 
-    app = application(count)
+    app = application(on_error=count)
     for path in (
         "/users/7",
         "/users/8",
@@ -324,6 +373,20 @@ def test_prometheus_counts_errors_by_code_and_route() -> None:
 
 
 # --- Logs
+
+
+@contextmanager
+def handling(handler: logging.Handler) -> Generator[None, None, None]:
+    """Have the logger write to a handler."""
+    logger = logging.getLogger("authpi_errors")
+    level = logger.level
+    logger.setLevel(logging.INFO)
+    logger.addHandler(handler)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(level)
 
 
 def structlog_formatter() -> logging.Formatter:

@@ -9,19 +9,29 @@ import io
 import logging
 import sys
 import threading
+import time
 import weakref
 from collections.abc import Awaitable, Callable, Generator, Iterator
 from contextlib import contextmanager
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 import anyio
 import pytest
+from starlette.concurrency import run_in_threadpool
 from starlette.types import Scope
 
 from authpi_errors._configuration import is_async
+from authpi_errors._registry import note_reference
 from authpi_errors._rendering import ErrorResponse
-from authpi_errors._reporting import ErrorRecord, Hook, Reporter, logger
+from authpi_errors._reporting import (
+    ErrorRecord,
+    Hook,
+    Reporter,
+    logger,
+    reported_reference,
+    was_reported,
+)
 from tests.test_routing import FLAT, scope_of
 
 TRACE_ID = "4bf92f3577b34da6a3ce929d0e0e4736"
@@ -72,7 +82,7 @@ def report(
     is_unexpected: bool = True,
     raised_again: bool = False,
 ) -> ErrorRecord | None:
-    scope.pop("authpi_errors.logged", None)
+    scope.pop("authpi_errors.reported", None)
     return reporter.report(
         response.code,
         response.status,
@@ -243,39 +253,48 @@ def test_records_can_be_collected_in_sets(log: pytest.LogCaptureFixture) -> None
     assert len({report(reporter), report(reporter)}) == 2
 
 
+def noted(exc: BaseException, reference: str) -> BaseException:
+    note_reference(exc, reference)
+    return exc
+
+
+@pytest.mark.parametrize("level", [logging.DEBUG, logging.CRITICAL])
 @pytest.mark.parametrize(
-    ("status", "exc", "records"),
+    ("status", "exc", "expected"),
     [
-        pytest.param(404, None, 1, id="the same status"),
-        pytest.param(413, None, 2, id="another status"),
-        pytest.param(404, LookupError(), 2, id="another exception"),
+        pytest.param(500, None, True, id="the same status"),
+        pytest.param(503, None, False, id="another status"),
+        pytest.param(500, LookupError(), False, id="another exception"),
+        pytest.param(500, noted(LookupError(), TRACE_ID), True, id="the same exception"),
+        pytest.param(500, noted(LookupError(), "a"), False, id="one of another request"),
     ],
 )
-def test_what_is_sent_in_the_place_of_an_error_is_not_logged_again(
-    status: int, exc: Exception | None, records: int, log: pytest.LogCaptureFixture
+def test_what_is_sent_in_the_place_of_an_error_was_reported(
+    *, status: int, exc: Exception | None, expected: bool, level: int, log: pytest.LogCaptureFixture
 ) -> None:
+    log.set_level(level, "authpi_errors")
     scope = dict(SCOPE)
-    reporter = Reporter()
-    for answered, cause in ((404, LookupError()), (status, exc)):
-        reporter.report(
-            "not_found", answered, None, scope, cause, is_unexpected=False, raised_again=False
-        )
-    assert len(log.records) == records
+    report(Reporter(on_error=print), SERVER_ERROR, scope=scope)
+    assert was_reported(scope, status, exc) is expected
+    assert reported_reference(scope, status) == (TRACE_ID if status == 500 else None)
+
+
+def test_what_nobody_was_told_of_was_not_reported(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.CRITICAL, "authpi_errors")
+    scope = dict(SCOPE)
+    report(Reporter(), SERVER_ERROR, scope=scope)
+    assert not was_reported(scope, 500, None)
+    assert reported_reference(scope, 500) is None
 
 
 def test_without_a_hook_there_is_no_record_to_keep(log: pytest.LogCaptureFixture) -> None:
     assert report(Reporter()) is None
 
 
-def test_log_that_fails_costs_nobody_the_answer(log: pytest.LogCaptureFixture) -> None:
-    def fail(record: logging.LogRecord) -> bool:
-        raise OSError
-
-    logger.addFilter(fail)
-    try:
-        report(Reporter(), exc=raised())
-    finally:
-        logger.removeFilter(fail)
+def test_log_that_fails_costs_nobody_the_answer(
+    log: pytest.LogCaptureFixture, log_that_fails: None
+) -> None:
+    report(Reporter(), exc=raised())
     assert log.records == []
 
 
@@ -381,7 +400,7 @@ def group() -> None:
         pytest.param(again, id="the same type from another line"),
         pytest.param(look_up, id="another type from another line"),
         pytest.param(partial(either, ZeroDivisionError), id="of another function"),
-        pytest.param(group, id="a group of one"),
+        pytest.param(group, id="a group of what was never raised"),
     ],
 )
 def test_exceptions_of_another_kind_have_their_own_traceback(
@@ -398,6 +417,55 @@ def test_another_type_from_the_same_line_is_another_kind(log: pytest.LogCaptureF
     for cls in (LookupError, OSError, LookupError):
         report(reporter, exc=raised(partial(either, cls)))
     assert [has_traceback(record) for record in log.records] == [True, True, False]
+
+
+def in_tasks(*functions: Callable[[], object]) -> None:
+    """Call each function in a task of its own, which all fail at once."""
+
+    async def call(function: Callable[[], object]) -> None:
+        function()
+
+    async def serve() -> None:
+        async with asyncio.TaskGroup() as tasks:
+            for function in functions:
+                tasks.create_task(call(function))
+
+    asyncio.run(serve())
+
+
+def nested(function: Callable[[], object]) -> None:
+    raise ExceptionGroup("outer", [ExceptionGroup("inner", [cast("Exception", raised(function))])])
+
+
+@pytest.mark.parametrize("around", [in_tasks, nested])
+def test_bug_in_a_group_is_of_the_kind_that_it_is_without_one(
+    around: Callable[..., object], log: pytest.LogCaptureFixture
+) -> None:
+    reporter = Reporter(clock=Clock())
+    for function in (divide, look_up, divide):
+        report(reporter, exc=raised(partial(around, function)))
+    report(reporter, exc=raised(look_up))
+    assert [has_traceback(record) for record in log.records] == [True, True, False, False]
+    line = divide.__code__.co_firstlineno + 1
+    assert log.messages[2].endswith(
+        f"ExceptionGroup at {__file__}:{line}, again: 1 without a traceback"
+    )
+
+
+def test_group_has_a_traceback_if_one_of_its_exceptions_is_new(
+    log: pytest.LogCaptureFixture,
+) -> None:
+    reporter = Reporter(clock=Clock())
+    for functions in ([divide, divide], [divide, look_up], [look_up, divide], [look_up, again]):
+        report(reporter, exc=raised(partial(in_tasks, *functions)))
+    assert [has_traceback(record) for record in log.records] == [True, True, False, True]
+
+
+def test_of_a_large_group_some_are_looked_at(log: pytest.LogCaptureFixture) -> None:
+    reporter = Reporter(clock=Clock())
+    for function in (divide, look_up):
+        report(reporter, exc=raised(partial(in_tasks, *[divide] * 100, function)))
+    assert [has_traceback(record) for record in log.records] == [True, False]
 
 
 def test_line_is_the_innermost(log: pytest.LogCaptureFixture) -> None:
@@ -693,6 +761,61 @@ def test_hook_that_blocks_does_not_stall_the_loop() -> None:
     asyncio.run(serve())
 
 
+@pytest.mark.parametrize("backend", ["asyncio", "trio"])
+def test_hook_takes_no_thread_from_what_an_application_runs_in_threads(backend: str) -> None:
+    released, requests = threading.Event(), list[str]()
+
+    def block(record: ErrorRecord) -> None:
+        requests.append(REQUEST.get())
+        assert released.wait(10)
+
+    reporter = Reporter(on_error=block)
+
+    async def serve() -> None:
+        REQUEST.set("of the request")
+        record = report(reporter)
+        assert record is not None
+        anyio.to_thread.current_default_thread_limiter().total_tokens = 1
+        async with anyio.create_task_group() as tasks:
+            for _ in range(2):
+                tasks.start_soon(reporter.notify, record)
+            try:
+                await anyio.wait_all_tasks_blocked()
+                with anyio.fail_after(5):
+                    await run_in_threadpool(released.set)
+            finally:
+                released.set()
+
+    for _ in range(2):
+        requests.clear()
+        released.clear()
+        anyio.run(serve, backend=backend)
+        assert requests == ["of the request"] * 2
+
+
+def test_hooks_take_a_limited_number_of_threads() -> None:
+    lock, running = threading.Lock(), [0, 0]
+
+    def hook(record: ErrorRecord) -> None:
+        with lock:
+            running[0] += 1
+            running[1] = max(running)
+        time.sleep(0.01)
+        with lock:
+            running[0] -= 1
+
+    async def serve() -> None:
+        reporter = Reporter(on_error=hook)
+        record = report(reporter)
+        assert record is not None
+        async with anyio.create_task_group() as tasks:
+            for _ in range(100):
+                tasks.start_soon(reporter.notify, record)
+
+    anyio.run(serve)
+    assert running == [0, 40]
+
+
 def test_without_a_hook_nothing_is_called() -> None:
     notify(None)
 
@@ -705,6 +828,16 @@ def fail_in_thread(record: ErrorRecord) -> None:
     raise StopIteration
 
 
+async def await_cancelled(record: ErrorRecord) -> None:
+    task = asyncio.create_task(asyncio.sleep(60))
+    task.cancel()
+    await task
+
+
+async def raise_group(record: ErrorRecord) -> None:
+    raise BaseExceptionGroup("several", [OSError(), asyncio.CancelledError()])
+
+
 def give_failing(record: ErrorRecord) -> Awaitable[None]:
     return fail(record)
 
@@ -715,6 +848,10 @@ def give_failing(record: ErrorRecord) -> Awaitable[None]:
         pytest.param(fail, "OSError", id="asynchronous"),
         pytest.param(fail_in_thread, "RuntimeError", id="in a thread"),
         pytest.param(give_failing, "OSError", id="later"),
+        pytest.param(
+            await_cancelled, "asyncio.exceptions.CancelledError", id="awaits what is cancelled"
+        ),
+        pytest.param(raise_group, "BaseExceptionGroup", id="a group"),
         pytest.param(lambda: None, "TypeError", id="other arguments"),
     ],
 )
@@ -725,6 +862,14 @@ def test_hook_may_fail(hook: Any, named: str, log: pytest.LogCaptureFixture) -> 
     assert record.getMessage() == f"The function given for `on_error` failed: {named}"
     assert record.levelno == logging.ERROR
     assert has_traceback(record)
+
+
+def test_log_that_is_turned_off_is_not_told_either(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.CRITICAL, "authpi_errors")
+    with written() as out:
+        notify(fail)
+        Reporter(make_reference=lambda _: "").reference(SCOPE)
+    assert out.getvalue() == ""
 
 
 def test_hook_that_fails_in_a_storm_is_logged_in_a_line(log: pytest.LogCaptureFixture) -> None:
@@ -753,6 +898,15 @@ def test_cancellation_of_the_request_passes_through_the_hook() -> None:
 
     reporter = Reporter(on_error=wait)
     asyncio.run(serve())
+
+
+@pytest.mark.parametrize("cls", [KeyboardInterrupt, SystemExit])
+def test_what_ends_the_process_passes_through_the_hook(cls: type[BaseException]) -> None:
+    async def leave(record: ErrorRecord) -> None:
+        raise cls
+
+    with pytest.raises(cls):
+        notify(leave)
 
 
 @pytest.mark.parametrize(

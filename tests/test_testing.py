@@ -227,8 +227,10 @@ def test_lifespan_passes() -> None:
         assert client.get("/fine").text == "fine"
 
 
-def test_code_of_the_registry_is_known() -> None:
-    assert rules(seen(application(), exchanges.Request(path="/quota"), REGISTRY)) == set()
+def test_code_of_a_class_is_known_by_a_registry() -> None:
+    request = exchanges.Request(path="/quota")
+    assert rules(seen(application(), request, REGISTRY)) == set()
+    assert rules(seen(application(), request)) == {"code"}
 
 
 @pytest.mark.parametrize(
