@@ -306,4 +306,5 @@ def _is_default(handler: object) -> bool:
     """
     default: object = getattr(handler, "__wrapped__", None) if _is_ours(handler) else handler
     module = sys.modules.get("fastapi.exception_handlers")
-    return callable(default) and any(default is each for each in vars(module).values())
+    known = () if module is None else vars(module).values()
+    return callable(default) and any(default is each for each in known)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
@@ -254,6 +255,15 @@ def test_handler_that_wraps_fastapis_own_is_the_users(way: Way) -> None:
         response = client.get(path)
         assert (response.status_code, response.headers["x-trace"]) == (status, "1")
         assert "detail" in response.json()
+
+
+@WAYS
+def test_handlers_are_the_users_where_there_is_no_fastapi(
+    way: Way, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delitem(sys.modules, "fastapi.exception_handlers")
+    app = Starlette(exception_handlers={404: asynchronous(in_text)})
+    assert get(way(app)) == ANSWERS[in_text]
 
 
 # What is ignored is the framework's.
