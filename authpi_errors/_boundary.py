@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Awaitable
 from contextlib import suppress
 from logging import ERROR
+from typing import Self
 
 from starlette.applications import Starlette
 from starlette.datastructures import Headers
@@ -71,6 +72,10 @@ class Boundary:
         self._is_inside = False
         self._cors = Cors(app)
         self._has_catch_all = False
+
+    def __deepcopy__(self, memo: object) -> Self:
+        """Stay what it is in a scope that middleware copies."""
+        return self
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection. Scopes without a client, such as `lifespan`, pass through."""

@@ -97,7 +97,7 @@ async def _left(
     default: Callable[[Any, Exception], Awaitable[ASGIApp]],
 ) -> ASGIApp:
     """Leave an exception to what would have answered it without this library."""
-    if not isinstance(exc, HTTPException):
+    if not isinstance(exc, HTTPException) or connection.scope["type"] != "http":
         raise exc
     return settled_response(await default(connection, exc))
 
@@ -182,7 +182,8 @@ def add_handlers(
         # One for Exception would run in Starlette's outermost middleware, outside all others.
         if key is Exception or (key in present and not _is_default(present[key])):
             continue
-        is_left = key in present and issubclass(key, responder.options.ignore)
+        is_ignored = issubclass(key, responder.options.ignore)
+        is_left = is_ignored and key in present and key is not HTTPException
         target.add_exception_handler(key, settling(present[key]) if is_left else handler)
     vars(target)[_HANDLED] = True
 
@@ -280,15 +281,18 @@ def settle_handlers(application: Starlette) -> None:
     Args:
         application: The application. If its middleware is built, that has handlers of its own.
     """
-    handlers: dict[Any, Any] = application.exception_handlers
-    for key, handler in handlers.items():
-        if _is_users(application, (key,)):
-            handlers[key] = settling(handler)
+    handlers = application.exception_handlers
+    settled: dict[Any, Any] = {
+        key: settling(handler)
+        for key, handler in handlers.items()
+        if _is_users(application, (key,))
+    }
+    if application.middleware_stack is None:
+        handlers.update(settled)
     for layer in layers(application.middleware_stack):
         if isinstance(layer, ExceptionMiddleware):
-            for key in handlers.keys() - {500, Exception}:
-                if _is_users(application, (key,)):
-                    layer.add_exception_handler(key, handlers[key])
+            for key in settled.keys() - {500, Exception}:
+                layer.add_exception_handler(key, settled[key])
         elif isinstance(layer, ServerErrorMiddleware) and layer.handler is not None:
             layer.handler = settling(layer.handler)
 

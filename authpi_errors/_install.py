@@ -111,12 +111,16 @@ class _Installed:
     def build(self) -> ASGIApp:
         """Build the middleware as the application does, with ours innermost and outermost."""
         self._silent = True
+        users = dict(self._app.exception_handlers)
         settle_handlers(self._app)
         try:
             stack = without_default_errors(self._build_inner())
         except Exception:
             # Starlette builds anew at every request, and so does this: an answer needs a boundary.
             stack = self._build_and_call
+        finally:
+            # Whoever looks one up finds what the user has set.
+            self._app.exception_handlers.update(users)
         return _Outermost(stack, self.responder, self._app)
 
     async def _build_and_call(self, scope: Scope, receive: Receive, send: Send) -> None:

@@ -61,11 +61,12 @@ def sendable_close(message: Message) -> Message:
     """Mend a `websocket.close` that servers fail on, after which the client learns nothing."""
     code, reason = message.get("code", 1000), message.get("reason") or ""
     encoded = str(reason).encode(errors="replace")
-    if code in _CLOSE_CODES and len(encoded) <= _LONGEST_REASON:
+    is_known = isinstance(code, int) and code in _CLOSE_CODES
+    if is_known and len(encoded) <= _LONGEST_REASON:
         return message
     return {
         **message,
-        "code": code if code in _CLOSE_CODES else _POLICY_VIOLATION,
+        "code": code if is_known else _POLICY_VIOLATION,
         "reason": encoded[:_LONGEST_REASON].decode(errors="ignore"),
     }
 

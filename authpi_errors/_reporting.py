@@ -128,6 +128,7 @@ class Reporter:
         *,
         is_unexpected: bool,
         raised_again: bool,
+        is_repeated: bool = False,
     ) -> ErrorRecord | None:
         """Log an error: above 499 as an error, else as information. Call it once for each.
 
@@ -139,15 +140,16 @@ class Reporter:
             exc: What was raised, if anything was.
             is_unexpected: Whether nobody expected that.
             raised_again: Whether it will be raised again, so that the server logs its traceback.
+            is_repeated: Whether somebody further in has logged it.
 
         Returns:
             The record for `notify`; `None` if there is no hook.
         """
         level = _level(status)
-        is_logged = logger.isEnabledFor(level)
+        is_logged = logger.isEnabledFor(level) and not is_repeated
         if not is_logged and self._on_error is None:
             return None
-        scope[_REPORTED] = status, reference
+        scope[_REPORTED] = status, reference, self._on_error
         method, route = _method(scope), self._routes.template(scope)
         if is_logged:
             attributes = {
@@ -174,6 +176,10 @@ class Reporter:
                 exc, message = None, message + _AGAIN
                 attributes.update(place=_clean(place), count=count)
         _emit(level, message, attributes, exc)
+
+    def has_told(self, scope: Scope) -> bool:
+        """Say whether the hook, if there is one, was told of the last error that was reported."""
+        return self._on_error is None or scope.get(_REPORTED, _NOTHING)[2] is self._on_error
 
     async def notify(self, record: ErrorRecord) -> None:
         """Call the user's hook. What it raises is logged, and changes nothing."""
@@ -221,7 +227,7 @@ _HOOK_THREADS: Final[RunVar[CapacityLimiter]] = RunVar("authpi_errors.hook_threa
 
 def reported_reference(scope: Scope, status: int) -> str | None:
     """Give the reference under which an error of this status was reported already, if one was."""
-    reported, reference = scope.get(_REPORTED, _NOTHING)
+    reported, reference, _ = scope.get(_REPORTED, _NOTHING)
     return reference if reported == status else None
 
 
@@ -231,13 +237,14 @@ def was_reported(scope: Scope, status: int, exc: BaseException | None) -> bool:
     Starlette's limit of a body puts a 413 of its own in the place of one that was raised, and
     middleware puts plain text there.
     """
-    reported, reference = scope.get(_REPORTED, _NOTHING)
+    reported, reference, _ = scope.get(_REPORTED, _NOTHING)
     return reported == status and (exc is None or has_reference(exc, reference))
 
 
-# In the scope of a connection: the status and the reference of the last error that was reported.
+# In the scope of a connection, of the last error that was reported: its status, its reference, and
+# the hook that is told.
 _REPORTED: Final = "authpi_errors.reported"
-_NOTHING: Final = None, None
+_NOTHING: Final = None, None, None
 
 
 def _level(status: int) -> int:

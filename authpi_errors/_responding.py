@@ -115,7 +115,8 @@ class Responder:
         if response.dropped:
             left_out = {"left_out_of": response.code, "left_out": ", ".join(response.dropped)}
             log(WARNING, "Left out of %(left_out_of)s: %(left_out)s", left_out)
-        if was_reported(scope, response.status, exc):
+        is_repeated = was_reported(scope, response.status, exc)
+        if is_repeated and self._reporter.has_told(scope):
             return response, self._untold(scope, response.status)
         if exc is not None and response.reference is not None:
             note_reference(exc, response.reference)
@@ -127,6 +128,7 @@ class Responder:
             exc,
             is_unexpected=is_unexpected,
             raised_again=raised_again,
+            is_repeated=is_repeated,
         )
         if record is not None:
             scope.setdefault(_UNTOLD, []).append((self, record))

@@ -18,7 +18,8 @@ from authpi_errors._raised import cause_of_unread_body, is_departure
 from authpi_errors._settled import (
     forget,
     has_departed,
-    is_settled,
+    is_closed,
+    is_outermost,
     note_departure,
     settle,
 )
@@ -56,9 +57,9 @@ class Sending:
     It is an ASGI `send`.
 
     An error response that may be a framework's is held back until its body is complete, and then
-    rewritten. One that is a plain 500 is held back until the application ends: a mounted or wrapped
-    application sends such a 500 when it fails, and raises the exception only then, which knows
-    more.
+    rewritten. One that looks as Starlette's plain 500 is held back until the application ends: a
+    mounted or wrapped application sends such a 500 when it fails, and raises the exception only
+    then, which knows more.
 
     Attributes:
         scope: The scope of the connection.
@@ -110,8 +111,13 @@ class Sending:
     async def _hold(self, start: Message) -> None:
         """Hold back the start of an error response, if it may be a framework's."""
         if self._tells_of_departure():
-            self.replace()
             note_departure(self.scope)
+            # Middleware further out counts on a response.
+            if is_outermost(self.scope, self._judge):
+                self.replace()
+                return
+            self.started = True
+            await self.forward(start)
             return
         if not is_error_status(start["status"]):
             # Servers fail on it, after they have marked the response as started.
@@ -150,12 +156,17 @@ class Sending:
     def _tells_of_departure(self) -> bool:
         """Say whether a mounted FastAPI answers that the client has gone."""
         exc = sys.exception()
-        return isinstance(exc, Exception) and is_departure(cause_of_unread_body(exc), self.scope)
+        if self.scope["type"] != "http":
+            return False
+        return has_departed(self.scope) or (
+            isinstance(exc, Exception) and is_departure(cause_of_unread_body(exc), self.scope)
+        )
 
     def _is_certain_crash(self, start: Message) -> bool:
         """Say whether Starlette answers an exception by itself, in its debugger at any length."""
-        is_answered = self._is_starlettes_500(start) and sys.exception() is not None
-        return is_answered and not has_handler_for_everything(self.scope.get("app"))
+        if sys.exception() is None or has_handler_for_everything(self.scope.get("app")):
+            return False
+        return self._is_starlettes_500(start) or _is_bare_500(start)
 
     def _may_be_a_crash(self) -> bool:
         """Say whether an exception may follow: Starlette raises what it has answered with a 500."""
@@ -165,12 +176,10 @@ class Sending:
 
     def _is_starlettes_500(self, start: Message) -> bool:
         """Say whether a response looks as Starlette's outermost middleware answers exceptions."""
-        headers = _headers_of(start)
-        if start["status"] != 500 or media_type_of(headers) != "text/plain":
-            return False
         # A debugger says more. What is compressed in between has no length any more.
         is_debugged = getattr(self.scope.get("app"), "debug", False)
-        return is_debugged or headers.get("content-length") in _LENGTHS_OF_500
+        is_short = _headers_of(start).get("content-length") in _LENGTHS_OF_500
+        return _is_plain_500(start) and (is_debugged or is_short)
 
     async def finish(self) -> None:
         """Decide about what is held back, now that no more of it comes."""
@@ -232,7 +241,8 @@ class WebSocketSending(Sending):
         if self.held:
             return self._hold_more(message)
         kind: str = message["type"]
-        if kind == "websocket.accept":
+        if kind in ("websocket.accept", "websocket.send"):
+            # Middleware further out may have accepted it.
             self.accepted = True
         elif kind == "websocket.close":
             return self._close(message)
@@ -257,7 +267,7 @@ class WebSocketSending(Sending):
         return drop(message) if self._replaced else self.forward(message)
 
     async def _close(self, message: Message) -> None:
-        if is_settled(self.scope, message) or is_answered_by_user(self.scope):
+        if is_closed(self.scope) or is_answered_by_user(self.scope):
             self.started = True
             await self.forward(message)
             return
@@ -281,6 +291,15 @@ def _headers_of(start: Message) -> Headers:
     """Read headers as lenient servers do: names in upper case, and any kind of bytes."""
     raw: list[tuple[Any, Any]] = start["headers"]
     return Headers(raw=[(bytes(name).lower(), bytes(value)) for name, value in raw])
+
+
+def _is_plain_500(start: Message) -> bool:
+    return start["status"] == 500 and media_type_of(_headers_of(start)) == "text/plain"
+
+
+def _is_bare_500(start: Message) -> bool:
+    """Say whether a plain 500 has no other headers than Starlette's debugger sends."""
+    return _is_plain_500(start) and set(_headers_of(start)) <= {"content-type", "content-length"}
 
 
 # "Internal Server Error" has 21 bytes.

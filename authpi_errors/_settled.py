@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from types import CodeType
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from starlette.requests import ClientDisconnect, HTTPConnection
+from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from starlette.websockets import WebSocketDisconnect
 
@@ -22,6 +23,7 @@ __all__ = [
     "Handler",
     "forget",
     "has_departed",
+    "is_closed",
     "is_outermost",
     "is_settled",
     "note_departure",
@@ -80,6 +82,11 @@ def note_departure(scope: Scope) -> None:
     settle(scope, _DEPARTURE)
 
 
+def is_closed(scope: Scope) -> bool:
+    """Say whether a WebSocket was closed further in, before it was accepted."""
+    return any(start.get("type") == "websocket.close" for start in scope.get(SETTLED, ())[1:])
+
+
 def forget(scope: Scope) -> None:
     """Forget all but the last responses: a WebSocket can stay open for days, and serve others."""
     del scope.get(SETTLED, [])[1:-_MOST]
@@ -116,17 +123,23 @@ def settling(handler: Handler) -> Handler:
     if is_async(handler):
 
         async def handle(connection: HTTPConnection, exc: Exception) -> ASGIApp | None:
-            return _settled(await handler(connection, exc))
+            return _settled(await handler(connection, exc), connection)
 
         return handle
 
     def handle_in_thread(connection: HTTPConnection, exc: Exception) -> ASGIApp | None:
-        return _settled(handler(connection, exc))
+        return _settled(handler(connection, exc), connection)
 
     return handle_in_thread
 
 
-def _settled(response: ASGIApp | None) -> ASGIApp | None:
+def _settled(response: ASGIApp | None, connection: object) -> ASGIApp | None:
+    scope: object = getattr(connection, "scope", None)
+    if isinstance(response, Response) and isinstance(scope, dict):
+        # It stays what it is: others may ask for it, too. It is known again by its headers.
+        start: Message = {"status": response.status_code, "headers": response.raw_headers}
+        settle(cast("Scope", scope), start)
+        return response
     # A handler of a WebSocket's may have closed it.
     return None if response is None else settled_response(response)
 

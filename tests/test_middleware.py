@@ -1,6 +1,7 @@
 """The boundary in raw ASGI: what it sends, and what it leaves alone."""
 
 import asyncio
+import copy
 import json
 import logging
 import re
@@ -42,6 +43,7 @@ from authpi_errors import (
     install,
 )
 from authpi_errors._reporting import Hook
+from authpi_errors._sending import drop
 from tests import test_registry
 
 START: Message = {"type": "http.response.start", "status": 200, "headers": []}
@@ -1912,3 +1914,63 @@ def test_a_users_handler_closes_a_websocket_as_it_likes() -> None:
         with pytest.raises(WebSocketDisconnect) as caught:
             TestClient(app).websocket_connect("/").__enter__()
         assert (caught.value.code, caught.value.reason) == (4009, "mine")
+
+
+async def test_a_websocket_is_denied_though_another_one_has_gone() -> None:
+    async def join(websocket: WebSocket) -> None:
+        try:
+            raise WebSocketDisconnect(1006)
+        except WebSocketDisconnect:
+            await websocket.send_denial_response(JSONResponse({"detail": "No host."}, 503))
+
+    app = ErrorMiddleware(Starlette(routes=[WebSocketRoute("/", join)]))
+    start, _ = await sent_by(app, scope_of("websocket", extensions=DENIAL))
+    assert start["status"] == 503
+
+
+async def test_middleware_changes_how_a_websocket_is_closed() -> None:
+    class Closing(Passing):
+        async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+            async def close(message: Message) -> None:
+                await send({**message, "code": 4401})
+
+            await self.app(scope, receive, close)
+
+    told: list[ErrorRecord] = []
+    inner = ErrorMiddleware(raising(HTTPException(401)), on_error=told.append)
+    app = ErrorMiddleware(Closing(inner), on_error=told.append)
+    [close] = await sent_by(app, scope_of("websocket"))
+    assert close["code"] == 4401
+    assert [record.status for record in told] == [401]
+
+
+async def test_a_websocket_that_is_sent_something_was_accepted_further_out() -> None:
+    message: Message = {"type": "websocket.send", "text": "hello"}
+    assert await sent_by(ErrorMiddleware(sending(message)), scope_of("websocket")) == [message]
+
+
+async def test_a_scope_can_be_copied_with_all_that_is_in_it() -> None:
+    class Copying(Passing):
+        async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+            await self.app(copy.deepcopy(scope), receive, send)
+
+    app = ErrorMiddleware(Copying(ErrorMiddleware(raising(ClientDisconnect()))))
+    assert await sent_by(app) == []
+    assert await sent_by(ErrorMiddleware(Copying(sending(START, BODY)))) == [START, BODY]
+
+
+@pytest.mark.parametrize("level", [logging.INFO, logging.ERROR])
+async def test_a_hook_is_told_of_what_is_only_logged_further_in(
+    level: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Plain(Passing):
+        async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+            await self.app(scope, receive, drop)
+            await PlainTextResponse("gone", 404)(scope, receive, send)
+
+    told: list[ErrorRecord] = []
+    app = ErrorMiddleware(Plain(ErrorMiddleware(raising(NotFoundError()))), on_error=told.append)
+    with caplog.at_level(level, "authpi_errors"):
+        start, _ = await sent_by(app)
+    assert (start["status"], [record.status for record in told]) == (404, [404])
+    assert len(caplog.records) == (1 if level == logging.INFO else 0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import functools
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -20,9 +21,10 @@ from starlette.middleware import Middleware
 from starlette.middleware.base import BaseHTTPMiddleware, RequestResponseEndpoint
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response, StreamingResponse
-from starlette.routing import Mount, Route
+from starlette.routing import Mount, Route, WebSocketRoute
 from starlette.testclient import TestClient
-from starlette.types import ASGIApp
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.websockets import WebSocket
 
 from authpi_errors import ErrorMiddleware, ErrorRegistry, NotFoundError, install
 
@@ -176,6 +178,54 @@ def test_what_a_handler_answers_stays_in_what_is_mounted_after_the_first_request
     assert get(app) == ANSWERS[make]
 
 
+@pytest.mark.parametrize("way", [installed, added, ErrorMiddleware])
+def test_who_looks_up_a_handler_finds_the_users_own(way: Way) -> None:
+    async def fail(request: Request) -> Response:
+        raise StaleError
+
+    handlers: Any = {StaleError: asynchronous(in_text), Exception: asynchronous(in_detail)}
+    app = Starlette(routes=[Route("/", fail)], exception_handlers=handlers)
+    served = way(app)
+    assert get(served) == ANSWERS[in_text]
+    found: Any = app.exception_handlers
+    assert all(found[key] is handler for key, handler in handlers.items())
+
+
+def test_handler_of_a_mounted_application_can_be_asked_by_others() -> None:
+    async def fail(request: Request) -> Response:
+        raise StaleError
+
+    handlers: Any = {StaleError: asynchronous(in_text)}
+    app = Starlette(routes=[Route("/", fail)], exception_handlers=handlers)
+    assert get(mounted(app)) == ANSWERS[in_text]
+    handler: Any = app.exception_handlers[StaleError]
+    for request in Request({"type": "http"}), None:
+        response = asyncio.run(handler(request, StaleError()))
+        sent: list[Message] = []
+
+        async def send(message: Message, sent: list[Message] = sent) -> None:
+            sent.append(message)
+
+        asyncio.run(response({"type": "http"}, None, send))
+        assert [message.get("status", message.get("body")) for message in sent] == [422, b"stale"]
+
+
+@WAYS
+def test_what_a_handler_answers_without_a_response_class_stays(way: Way) -> None:
+    async def fail(request: Request) -> Response:
+        raise StaleError
+
+    async def answer(scope: Scope, receive: Receive, send: Send) -> None:
+        await in_a_stream(StaleError())(scope, receive, send)
+
+    async def handle(request: Request, exc: Exception) -> ASGIApp:
+        return answer
+
+    handlers: Any = {StaleError: handle}
+    app = Starlette(routes=[Route("/", fail)], exception_handlers=handlers)
+    assert get(way(app)) == ANSWERS[in_a_stream]
+
+
 # What is raised where they don't run is answered.
 
 
@@ -208,6 +258,27 @@ def test_what_middleware_raises_is_answered_though_there_is_a_handler_for_it(
     response = get(way(app))
     assert response[:2] == (status, "application/json")
     assert f'"error":"{code}"' in response[2]
+
+
+class Copying:
+    """Middleware that passes on a scope of its own."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self.app({**scope}, receive, send)
+
+
+@pytest.mark.parametrize("length", [1, 100_000])
+def test_nothing_of_a_debuggers_page_gets_out(length: int) -> None:
+    async def fail(request: Request) -> Response:
+        raise BrokenError("secret" * length)
+
+    app = Starlette(debug=True, routes=[Route("/", fail)])
+    response = get(installed(Starlette(routes=[Mount("/", Copying(app))])))
+    assert response[:2] == (500, "application/json")
+    assert "secret" not in response[2]
 
 
 @FRAMEWORKS
@@ -292,6 +363,20 @@ def test_ignored_validation_error_is_answered_as_without_the_library(
     # What is not ignored is ours.
     if ignored is RequestValidationError:
         assert '"error":"conflict"' in get(served, "/numbers/7")[2]
+
+
+@pytest.mark.parametrize("framework", [Starlette, FastAPI])
+@pytest.mark.parametrize("way", [install, ErrorMiddleware])
+def test_ignored_http_exception_in_a_websocket_is_raised(
+    way: Callable[..., Any], framework: type[Starlette]
+) -> None:
+    async def refuse(socket: WebSocket) -> None:
+        raise HTTPException(403, "secret")
+
+    app = framework(routes=[WebSocketRoute("/", refuse)])
+    served: ASGIApp = way(app, ignore=(HTTPException,)) or app
+    with pytest.raises(HTTPException):
+        TestClient(served).websocket_connect("/").__enter__()
 
 
 @pytest.mark.parametrize("way", [install, ErrorMiddleware])
