@@ -42,7 +42,7 @@ from authpi_errors._sending import Sending, WebSocketSending, drop
 from authpi_errors._settled import (
     SETTLED,
     has_departed,
-    is_outermost,
+    is_first,
     is_settled,
     note_departure,
     settle,
@@ -179,7 +179,7 @@ class Boundary:
             sending.replace()
             note_departure(sending.scope)
             # Middleware further out counts on the exception.
-            return self._is_outermost(sending.scope)
+            return self.is_outermost(sending.scope)
         held = sending.held
         is_answered = bool(held) and has_handler_for_everything(sending.scope.get("app"))
         if is_answered or not is_to_be_answered(exc):
@@ -200,10 +200,6 @@ class Boundary:
         )
         await self._send(answered, sending)
         return is_over
-
-    def _is_outermost(self, scope: Scope) -> bool:
-        """Say whether there is no other boundary further out, around this connection."""
-        return is_outermost(scope, self)
 
     def _is_left_alone(self, exc: BaseException, scope: Scope) -> bool:
         """Say whether what nobody expected is somebody else's to answer.
@@ -236,6 +232,10 @@ class Boundary:
             await send_all(messages, forward)
         if record is not None:
             await self._responder.notify(record)
+
+    def is_outermost(self, scope: Scope) -> bool:
+        """Say whether there is no other boundary further out, around this connection."""
+        return is_first(scope, self)
 
     def may_rewrite(self, headers: Headers, body: bytes | bytearray) -> bool:
         """Say whether a response that begins so may have to be rewritten."""

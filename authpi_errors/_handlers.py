@@ -22,7 +22,7 @@ from authpi_errors._messages import answer
 from authpi_errors._raised import cause_of_unread_body, is_departure
 from authpi_errors._responding import Answered, Responder
 from authpi_errors._routing import is_nested, is_reached, is_routed
-from authpi_errors._settled import settle, settled_response, settling
+from authpi_errors._settled import Handler, settle, settled_response, settling
 from authpi_errors._validation import is_request_validation_error
 
 __all__ = [
@@ -245,9 +245,7 @@ def _answering(responder: Responder) -> Callable[..., Awaitable[ASGIApp]]:
     """Make what answers in the place of a default handler, which it gets as its last argument."""
     ours, options = make_handler(responder, _STARLETTE.http_exception), responder.options
 
-    async def answer(
-        connection: HTTPConnection, exc: Exception, default: Callable[[Any, Any], Any]
-    ) -> ASGIApp:
+    async def answer(connection: HTTPConnection, exc: Exception, default: Handler) -> ASGIApp:
         # A `rewrite` of the user's is to be asked about each answer, and what is ignored is left.
         is_left = options.rewrite is not None or isinstance(exc, options.ignore)
         return cast("ASGIApp", await (default if is_left else ours)(connection, exc))
@@ -255,7 +253,7 @@ def _answering(responder: Responder) -> Callable[..., Awaitable[ASGIApp]]:
     return answer
 
 
-def _asking(default: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
+def _asking(default: Handler) -> Handler:
     """Make a handler that leaves the answer to the nearest boundary further out, if there is one.
 
     It counts as the default: one that is further in takes its place.
@@ -309,6 +307,6 @@ def _is_default(handler: object) -> bool:
     It is looked for: what wraps one for the user can have its name, and that of its module.
     """
     default: object = getattr(handler, "__wrapped__", None) if _is_ours(handler) else handler
+    name: object = getattr(default, "__name__", None)
     module = sys.modules.get("fastapi.exception_handlers")
-    known = () if module is None else vars(module).values()
-    return callable(default) and any(default is each for each in known)
+    return isinstance(name, str) and getattr(module, name, None) is default

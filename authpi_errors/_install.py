@@ -156,8 +156,9 @@ class _Innermost(Boundary):
         super().__init__(app, responder)
         self.adopt(application, is_inside=True)
 
-    def _is_outermost(self, scope: Scope) -> bool:
-        # Not even below middleware that passes on a scope without what was noted in it.
+    def is_outermost(self, scope: Scope) -> bool:
+        """Say no: there is one outside of the application's middleware."""
+        # Also below middleware that passes on a scope without what was noted in it.
         del scope
         return False
 

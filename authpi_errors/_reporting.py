@@ -225,12 +225,6 @@ _MOST_THREADS: Final = 40
 _HOOK_THREADS: Final[RunVar[CapacityLimiter]] = RunVar("authpi_errors.hook_threads")
 
 
-def reported_reference(scope: Scope, status: int) -> str | None:
-    """Give the reference under which an error of this status was reported already, if one was."""
-    reported, reference, _ = scope.get(_REPORTED, _NOTHING)
-    return reference if reported == status else None
-
-
 def was_reported(scope: Scope, status: int, exc: BaseException | None) -> bool:
     """Say whether an answer is in the place of another, which was reported, to the same error.
 
@@ -239,6 +233,12 @@ def was_reported(scope: Scope, status: int, exc: BaseException | None) -> bool:
     """
     reported, reference, _ = scope.get(_REPORTED, _NOTHING)
     return reported == status and (exc is None or has_reference(exc, reference))
+
+
+def reported_reference(scope: Scope, status: int, exc: BaseException | None) -> str | None:
+    """Give the reference of what was reported already, if it was."""
+    reference: str | None = scope.get(_REPORTED, _NOTHING)[1]
+    return reference if was_reported(scope, status, exc) else None
 
 
 # In the scope of a connection, of the last error that was reported: its status, its reference, and

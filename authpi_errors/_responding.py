@@ -110,7 +110,7 @@ class Responder:
         """
         if isinstance(error, InvalidInputError):
             error = unreadable_body(error.records, scope) or error
-        asked = _Request(scope, self._reporter, self._always_refers)
+        asked = _Request(scope, exc, self._reporter, self._always_refers)
         response = self._templates.render(error, asked)
         if response.dropped:
             left_out = {"left_out_of": response.code, "left_out": ", ".join(response.dropped)}
@@ -160,14 +160,18 @@ class _Request(Asked):
 
     Args:
         scope: The scope.
+        exc: What was raised, if anything was.
         reporter: Makes references.
         always_refers: Whether each error is to have one.
     """
 
-    __slots__ = ("_always_refers", "_reporter", "_scope")
+    __slots__ = ("_always_refers", "_exc", "_reporter", "_scope")
 
-    def __init__(self, scope: Scope, reporter: Reporter, always_refers: bool) -> None:
+    def __init__(
+        self, scope: Scope, exc: BaseException | None, reporter: Reporter, always_refers: bool
+    ) -> None:
         self._scope = scope
+        self._exc = exc
         self._reporter = reporter
         self._always_refers = always_refers
 
@@ -185,5 +189,5 @@ class _Request(Asked):
     def reference(self, status: int) -> str | None:
         if status < 500 and not self._always_refers:
             return None
-        known = reported_reference(self._scope, status)
+        known = reported_reference(self._scope, status, self._exc)
         return known or self._reporter.reference(self._scope)

@@ -19,7 +19,6 @@ from authpi_errors._settled import (
     forget,
     has_departed,
     is_closed,
-    is_outermost,
     note_departure,
     settle,
 )
@@ -37,6 +36,10 @@ _BODIES: Final = ("http.response.body", "http.response.pathsend", "http.response
 
 class Judge(Protocol):
     """Decides about the error responses of others. A boundary does."""
+
+    def is_outermost(self, scope: Scope) -> bool:
+        """Say whether there is no other boundary further out, around this connection."""
+        ...
 
     def may_rewrite(self, headers: Headers, body: bytes | bytearray) -> bool:
         """Say whether a response that begins so may have to be rewritten."""
@@ -113,7 +116,7 @@ class Sending:
         if self._tells_of_departure():
             note_departure(self.scope)
             # Middleware further out counts on a response.
-            if is_outermost(self.scope, self._judge):
+            if self._judge.is_outermost(self.scope):
                 self.replace()
                 return
             self.started = True
@@ -155,9 +158,9 @@ class Sending:
 
     def _tells_of_departure(self) -> bool:
         """Say whether a mounted FastAPI answers that the client has gone."""
-        exc = sys.exception()
         if self.scope["type"] != "http":
             return False
+        exc = sys.exception()
         return has_departed(self.scope) or (
             isinstance(exc, Exception) and is_departure(cause_of_unread_body(exc), self.scope)
         )

@@ -24,7 +24,7 @@ __all__ = [
     "forget",
     "has_departed",
     "is_closed",
-    "is_outermost",
+    "is_first",
     "is_settled",
     "note_departure",
     "settle",
@@ -48,8 +48,8 @@ _DEPARTURE: Final[Message] = {"type": "http.disconnect"}
 _MARKS: Final = frozenset((b"content-type", b"content-length"))
 
 
-def is_outermost(scope: Scope, boundary: object) -> bool:
-    """Say whether a boundary is the outermost around a connection."""
+def is_first(scope: Scope, boundary: object) -> bool:
+    """Say whether no boundary came to a connection before this one."""
     return scope.get(SETTLED, (boundary,))[0] is boundary
 
 
@@ -115,7 +115,8 @@ def _mark(start: Message) -> tuple[object, ...]:
 def settling(handler: Handler) -> Handler:
     """Have it noted that what an exception handler of the user's answers is to stay as it is.
 
-    One that is not asynchronous runs in a thread, and stays so.
+    One that is not asynchronous runs in a thread, and stays so. What is made here counts as the
+    user's: what the library answers with is made in another module.
     """
     code: CodeType | None = getattr(handler, "__code__", None)
     if code is not None and code.co_filename == settling.__code__.co_filename:

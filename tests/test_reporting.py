@@ -276,7 +276,7 @@ def test_what_is_sent_in_the_place_of_an_error_was_reported(
     scope = dict(SCOPE)
     report(Reporter(on_error=print), SERVER_ERROR, scope=scope)
     assert was_reported(scope, status, exc) is expected
-    assert reported_reference(scope, status) == (TRACE_ID if status == 500 else None)
+    assert reported_reference(scope, status, exc) == (TRACE_ID if expected else None)
 
 
 def test_what_nobody_was_told_of_was_not_reported(caplog: pytest.LogCaptureFixture) -> None:
@@ -284,7 +284,7 @@ def test_what_nobody_was_told_of_was_not_reported(caplog: pytest.LogCaptureFixtu
     scope = dict(SCOPE)
     report(Reporter(), SERVER_ERROR, scope=scope)
     assert not was_reported(scope, 500, None)
-    assert reported_reference(scope, 500) is None
+    assert reported_reference(scope, 500, None) is None
 
 
 def test_without_a_hook_there_is_no_record_to_keep(log: pytest.LogCaptureFixture) -> None:
