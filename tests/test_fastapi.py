@@ -15,9 +15,8 @@ from hypothesis import strategies as st
 from openapi_spec_validator import validate
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
-from starlette.middleware.base import BaseHTTPMiddleware, RequestResponseEndpoint
+from starlette.middleware.base import BaseHTTPMiddleware
 from starlette.requests import ClientDisconnect, Request
-from starlette.responses import Response
 from starlette.routing import Mount
 from starlette.testclient import TestClient
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -39,6 +38,7 @@ from authpi_errors.fastapi import (
     RequiredIfMatchHeader,
     error_responses,
 )
+from tests.passing import pass_on
 
 CURRENT = '"1709139700000"'
 TRIED = settings(deadline=None, max_examples=300, derandomize=True, database=None)
@@ -301,10 +301,6 @@ def uploads() -> FastAPI:
 
 def uploads_mounted() -> Starlette:
     return Starlette(routes=[Mount("/", uploads())])
-
-
-async def pass_on(request: Request, call_next: RequestResponseEndpoint) -> Response:
-    return await call_next(request)
 
 
 def uploads_mounted_behind_middleware() -> Starlette:

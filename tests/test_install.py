@@ -596,6 +596,16 @@ def instrument(spans: InMemorySpanExporter) -> Callable[[FastAPI], None]:
     return partial(FastAPIInstrumentor.instrument_app, tracer_provider=provider)
 
 
+def check_span(spans: InMemorySpanExporter, status: int, references: set[str | None]) -> None:
+    """Check that the span of a request has its status, and is the reference of a server's error."""
+    (span,) = [span for span in spans.get_finished_spans() if span.kind is SpanKind.SERVER]
+    assert (span.attributes or {})["http.status_code"] == status
+    if status >= 500:
+        context = span.get_span_context()
+        assert context is not None
+        assert references == {format_trace_id(context.trace_id)}
+
+
 @around
 @pytest.mark.parametrize("order", ["before", "after"])
 @pytest.mark.parametrize(
@@ -625,12 +635,7 @@ async def test_opentelemetry_can_instrument_it_before_or_after(
     assert found.seen.header("content-type") == ["application/json"]
     assert found.seen.raised is (error if isinstance(error, ValueError) else None)
     assert [len(found.told), len(found.logged), len(found.references)] == [1, 1, 1]
-    (span,) = [span for span in spans.get_finished_spans() if span.kind is SpanKind.SERVER]
-    assert (span.attributes or {})["http.status_code"] == status
-    if status >= 500:
-        context = span.get_span_context()
-        assert context is not None
-        assert found.references == {format_trace_id(context.trace_id)}
+    check_span(spans, status, found.references)
 
 
 @pytest.mark.parametrize(
@@ -650,12 +655,7 @@ async def test_opentelemetry_sees_what_middleware_raises_where_it_instruments_af
     app = FastAPI(middleware=[Middleware(RaisingMiddleware, copy(error))])
     found = await outcome_of(app, "/fails", then=instrument)
     assert found.seen.status == status
-    (span,) = [span for span in spans.get_finished_spans() if span.kind is SpanKind.SERVER]
-    assert (span.attributes or {})["http.status_code"] == status
-    if status >= 500:
-        context = span.get_span_context()
-        assert context is not None
-        assert found.references == {format_trace_id(context.trace_id)}
+    check_span(spans, status, found.references)
 
 
 def test_what_a_handler_around_the_librarys_own_answers_stays_as_it_is() -> None:

@@ -45,6 +45,7 @@ from authpi_errors import (
 from authpi_errors._reporting import Hook
 from authpi_errors._sending import drop
 from tests import test_registry
+from tests.passing import pass_on
 
 START: Message = {"type": "http.response.start", "status": 200, "headers": []}
 BODY: Message = {"type": "http.response.body", "body": b"fine"}
@@ -524,10 +525,6 @@ class Passing:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await self.app(scope, receive, send)
-
-
-async def pass_on(request: Request, call_next: RequestResponseEndpoint) -> Response:
-    return await call_next(request)
 
 
 class Hiding:
@@ -1974,3 +1971,20 @@ async def test_a_hook_is_told_of_what_is_only_logged_further_in(
         start, _ = await sent_by(app)
     assert (start["status"], [record.status for record in told]) == (404, [404])
     assert len(caplog.records) == (1 if level == logging.INFO else 0)
+
+
+async def test_each_of_two_errors_has_a_reference_of_its_own() -> None:
+    class Retrying(Passing):
+        async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+            with suppress(ServerError):
+                await self.app(scope, receive, drop)
+            await self.app(scope, receive, send)
+
+    async def away(scope: Scope, receive: Receive, send: Send) -> None:
+        raise ServerError(status=503)
+
+    told: list[ErrorRecord] = []
+    app = ErrorMiddleware(Retrying(ErrorMiddleware(away, on_error=told.append)))
+    _, body = await sent_by(app)
+    assert len({record.reference for record in told}) == 2
+    assert json.loads(body["body"])["reference"] == told[-1].reference

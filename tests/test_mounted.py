@@ -16,7 +16,6 @@ from fastapi.exceptions import RequestValidationError, WebSocketRequestValidatio
 from pydantic import BaseModel
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
-from starlette.middleware.base import BaseHTTPMiddleware, RequestResponseEndpoint
 from starlette.middleware.cors import CORSMiddleware
 from starlette.middleware.gzip import GZipMiddleware
 from starlette.requests import Request
@@ -35,6 +34,7 @@ from authpi_errors import (
     install,
 )
 from authpi_errors._reporting import Hook
+from tests.passing import BASE
 
 SECRET = "hunter2"
 ORIGIN = "https://app.example"
@@ -55,12 +55,7 @@ def documents(*middleware: Middleware) -> FastAPI:
     return app
 
 
-async def pass_on(request: Request, call_next: RequestResponseEndpoint) -> Response:
-    return await call_next(request)
-
-
 GZIP = Middleware(GZipMiddleware)
-BASE = Middleware(BaseHTTPMiddleware, dispatch=pass_on)
 CORS = Middleware(CORSMiddleware, allow_origins=[ORIGIN])
 
 
@@ -253,6 +248,23 @@ def test_application_that_is_mounted_while_the_one_around_starts_is_covered() ->
         described = client.get("/v1/openapi.json").json()
         assert post(app, 100_000)[0] == 400
     assert "422" not in described["paths"]["/documents"]["post"]["responses"]
+
+
+def hiding(below: ASGIApp) -> ASGIApp:
+    """Middleware that doesn't keep what is below it."""
+
+    async def pass_on(scope: Scope, receive: Receive, send: Send) -> None:
+        await below(scope, receive, send)
+
+    return pass_on
+
+
+def test_documents_are_described_behind_middleware_that_hides_them() -> None:
+    app = Starlette(routes=[Mount("/v1", documents())], middleware=[Middleware(hiding)])
+    install(app)
+    described = TestClient(app).get("/v1/openapi.json").json()
+    assert "422" not in described["paths"]["/documents"]["post"]["responses"]
+    assert post(app, 100_000)[0] == 400
 
 
 def router_that_is_wrapped(mounted: ASGIApp, on_error: Hook) -> ASGIApp:

@@ -13,8 +13,8 @@ from typing import Final
 import pytest
 from fastapi import FastAPI
 from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
-from starlette.middleware.base import BaseHTTPMiddleware, RequestResponseEndpoint
 from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import PlainTextResponse, Response
@@ -26,6 +26,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 from authpi_errors import ErrorMiddleware, ErrorRecord, NotFoundError, install
 from authpi_errors._sending import drop
 from authpi_errors._settled import SETTLED
+from tests.passing import BASE, Copying
 from tests.test_asgi_properties import Application, Server, http, served, websocket
 
 
@@ -66,16 +67,6 @@ def starlette(app: ASGIApp) -> Starlette:
 
 def with_cors(app: ASGIApp) -> Starlette:
     return Starlette(routes=[Mount("/", app)], middleware=[Middleware(CORSMiddleware)])
-
-
-class Copying:
-    """Middleware that passes on a scope of its own, as one that takes a prefix off the path may."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        self.app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await self.app({**scope}, receive, send)
 
 
 def copying(app: ASGIApp) -> Starlette:
@@ -269,8 +260,21 @@ def test_application_that_is_mounted_elsewhere_is_still_one_by_itself() -> None:
         assert (server.sent, server.raised) == ([], None)
 
 
-def test_client_that_has_gone_is_nobodys_error_behind_middleware_that_filters() -> None:
-    app = starlette(Application((), ClientDisconnect()))
+class Unread:
+    """An application that finds its client gone, and answers as FastAPI does."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            raise HTTPException(400, "There was an error parsing the body") from ClientDisconnect()
+        except HTTPException:
+            await PlainTextResponse("", 400)(scope, receive, send)
+
+
+@pytest.mark.parametrize("gone", [Application((), ClientDisconnect()), Unread()])
+def test_client_that_has_gone_is_nobodys_error_behind_middleware_that_filters(
+    gone: ASGIApp,
+) -> None:
+    app = behind(gone)
     app.add_middleware(Filtering)
     install(app)
     server = served(app, http())
@@ -427,12 +431,8 @@ def test_answer_of_the_users_own_handler_stays(middleware: list[Middleware]) -> 
         routes=[Route("/", brew)],
         exception_handlers={TeapotError: answer_for_itself},
         # That runs the rest in a task of its own, where the exception can't be seen from outside.
-        middleware=[*middleware, Middleware(BaseHTTPMiddleware, dispatch=pass_on)],
+        middleware=[*middleware, BASE],
     )
     install(app)
     response = TestClient(app).get("/")
     assert (response.status_code, response.text) == (418, "short and stout")
-
-
-async def pass_on(request: Request, call_next: RequestResponseEndpoint) -> Response:
-    return await call_next(request)

@@ -27,6 +27,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from starlette.websockets import WebSocket
 
 from authpi_errors import ErrorMiddleware, ErrorRegistry, NotFoundError, install
+from tests.passing import BASE, Copying
 
 
 class StaleError(Exception):
@@ -52,18 +53,12 @@ def mounted(app: Starlette) -> ASGIApp:
 
 
 def mounted_behind_middleware(app: Starlette) -> ASGIApp:
-    around = Starlette(
-        routes=[Mount("/", app)], middleware=[Middleware(BaseHTTPMiddleware, dispatch=pass_on)]
-    )
+    around = Starlette(routes=[Mount("/", app)], middleware=[BASE])
     return installed(around)
 
 
 def mounted_and_wrapped(app: Starlette) -> ASGIApp:
     return ErrorMiddleware(Starlette(routes=[Mount("/", app)]))
-
-
-async def pass_on(request: Request, call_next: RequestResponseEndpoint) -> Response:
-    return await call_next(request)
 
 
 Way = Callable[[Starlette], ASGIApp]
@@ -258,16 +253,6 @@ def test_what_middleware_raises_is_answered_though_there_is_a_handler_for_it(
     response = get(way(app))
     assert response[:2] == (status, "application/json")
     assert f'"error":"{code}"' in response[2]
-
-
-class Copying:
-    """Middleware that passes on a scope of its own."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        self.app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await self.app({**scope}, receive, send)
 
 
 @pytest.mark.parametrize("length", [1, 100_000])
