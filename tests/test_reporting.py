@@ -795,11 +795,13 @@ def test_hook_takes_no_thread_from_what_an_application_runs_in_threads(backend: 
 
 def test_hooks_take_a_limited_number_of_threads() -> None:
     lock, running = threading.Lock(), [0, 0]
+    as_many = threading.Barrier(40, timeout=30)
 
     def hook(record: ErrorRecord) -> None:
         with lock:
             running[0] += 1
             running[1] = max(running)
+        as_many.wait()
         time.sleep(0.01)
         with lock:
             running[0] -= 1
@@ -809,7 +811,7 @@ def test_hooks_take_a_limited_number_of_threads() -> None:
         record = report(reporter)
         assert record is not None
         async with anyio.create_task_group() as tasks:
-            for _ in range(100):
+            for _ in range(80):
                 tasks.start_soon(reporter.notify, record)
 
     anyio.run(serve)
