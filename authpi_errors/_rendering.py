@@ -139,27 +139,29 @@ def render(error: AuthPIError, registry: ErrorRegistry, asked: Asked = NOBODY) -
     if fields:
         members["fields"] = fields
 
-    headers = list(parts.own_headers(asked.method))
-    if retry_after is not None:
-        headers.append((b"retry-after", b"%d" % retry_after))
+    own = [] if retry_after is None else [(b"retry-after", b"%d" % retry_after)]
+    own += parts.own_headers(asked.method)
     if status == 405:
-        headers.append(_allow(given, asked.allowed_methods()))
+        own.append(_allow(given, asked.allowed_methods()))
     if status == 412:
         given = list(parts.with_entity_tags(given))
-        members.update(_current_etag([*headers, *given]))
+        members.update(_current_etag([*own, *given]))
     body = orjson.dumps({**members, **(parts.read("extra", parts.extra) or {})})
 
-    own = {b"retry-after", *(name for name, _ in headers)}
-    given = [field for field in given if field[0] not in own]
-    names = {name for name, _ in given}
-    if b"cache-control" not in names:
-        headers.append(_NO_STORE)
+    names = {b"retry-after", *(name for name, _ in own)}
+    given = [field for field in given if field[0] not in names]
+    headers = [] if b"cache-control" in dict(given) else [_NO_STORE]
     said = [value.decode("latin-1") for name, value in given if name == b"www-authenticate"]
     headers += parts.challenges(registry, status, description, said, asked)
     given = [field for field in given if field[0] != b"www-authenticate"]
     framing = _JSON, (b"content-length", b"%d" % len(body))
     return ErrorResponse(
-        status, (*framing, *headers, *given), body, code.value, reference, tuple(parts.dropped)
+        status,
+        (*framing, *headers, *given, *own),
+        body,
+        code.value,
+        reference,
+        tuple(parts.dropped),
     )
 
 

@@ -63,8 +63,9 @@ def settle(scope: Scope, start: Message) -> None:
 
 def is_settled(scope: Scope, start: Message) -> bool:
     """Say whether the response with this start has been decided about further in."""
-    settled: list[Any] | None = scope.get(SETTLED)
-    if settled is None:
+    try:
+        settled: list[Any] = scope[SETTLED]
+    except KeyError:
         return False
     if settled[-1] is start:
         return True

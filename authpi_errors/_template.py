@@ -69,7 +69,7 @@ class Template:
         # After the type and the length.
         self._headers = response.headers[2:]
         self._varying_headers = varying(response)
-        self._is_retryable = code.is_retryable()
+        self._retryable = b',"retryable":true' if code.is_retryable() else b',"retryable":false'
         self._fillable = fillable
         self._headers_of = headers_of
         self._asks_for_credentials = code.status == 401
@@ -88,8 +88,9 @@ class Template:
                 return self._messages(body, self._headers)
         if "code" in given:
             return None
-        filled = self._fill(given, not self._asks_for_credentials or has_credentials(scope))
-        return None if filled is None else self._messages(filled[0], filled[1])
+        with_credentials = not self._asks_for_credentials or has_credentials(scope)
+        body, headers, _ = self._fill(given, with_credentials)
+        return self._messages(body, headers)
 
     def plain_with(self, description: str | None) -> Messages:
         """Answer an error that has a description, or not even that."""
@@ -129,10 +130,8 @@ class Template:
 
     def fill(self, given: Mapping[str, Any], asked: Asked) -> ErrorResponse | None:
         """Answer an error of which these attributes are set; `None` if one is odd."""
-        filled = self._fill(given, not self._asks_for_credentials or asked.has_credentials(), asked)
-        if filled is None:
-            return None
-        body, headers, reference = filled
+        with_credentials = not self._asks_for_credentials or asked.has_credentials()
+        body, headers, reference = self._fill(given, with_credentials, asked)
         length = (b"content-length", b"%d" % len(body))
         return ErrorResponse(
             self._status, (_JSON, length, *headers), body, self.code.value, reference
@@ -140,32 +139,32 @@ class Template:
 
     def _fill(
         self, given: Mapping[str, Any], with_credentials: bool, asked: Asked | None = None
-    ) -> tuple[bytes, tuple[Header, ...], str | None] | None:
+    ) -> tuple[bytes, tuple[Header, ...], str | None]:
         """Give the body, the headers after the length, and the reference."""
         if not self._fillable.issuperset(given):
-            return None
+            raise OddError
         headers = self._varying_headers
         if self.is_challenged or "headers" in given:
             headers = self._headers_of_its_own(given, with_credentials)
         description: str | None = given.get("description")
-        head = self._head + (self._description if description is None else _text(description))
+        text = self._description if description is None else _text(description)
         own_delay: int | None = given.get("retry_after")
         retry_after = self.code.retry_after if own_delay is None else own_delay
         if retry_after is not None:
             if type(retry_after) is not int or not 0 <= retry_after < 2**31:
                 raise OddError
             digits = _DIGITS[retry_after] if retry_after < _MOST_DIGITS else b"%d" % retry_after
-            headers = ((b"retry-after", digits), *headers)
-            body = b',"retryable":true,"retry_after":' + digits
+            headers += ((b"retry-after", digits),)
+            parts = [self._head, text, b',"retryable":true,"retry_after":', digits]
         else:
-            body = b',"retryable":true' if self._is_retryable else b',"retryable":false'
+            parts = [self._head, text, self._retryable]
         # What few have is looked for before it is asked for: that costs less.
         if "fields" in given:
-            body += b',"fields":' + _fields(given["fields"])
+            parts += b',"fields":', _fields(given["fields"])
         if "current_etag" in given and (tag := given["current_etag"]) is not None:
-            headers = ((b"etag", _tag(tag)), *headers)
+            headers += ((b"etag", _tag(tag)),)
             encoded = orjson.dumps(tag)
-            body = b'%b,"current_etag":%b,"currentETag":%b' % (body, encoded, encoded)
+            parts += b',"current_etag":', encoded, b',"currentETag":', encoded
         reference: str | None = None
         if "reference" in given:
             reference = given["reference"]
@@ -173,8 +172,9 @@ class Template:
             # Asked for once: what is odd has been found by now.
             reference = asked.reference(self._status)
         if reference is not None:
-            head += b',"reference":' + _text(reference)
-        return head + body + b"}", headers, reference
+            parts[2:2] = b',"reference":', _text(reference)
+        parts.append(b"}")
+        return b"".join(parts), headers, reference
 
     def _headers_of_its_own(
         self, given: Mapping[str, Any], with_credentials: bool

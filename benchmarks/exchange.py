@@ -49,6 +49,7 @@ class Request:
             "headers": headers,
             "client": ("127.0.0.1", 50000),
             "server": ("127.0.0.1", 8000),
+            "state": {},
         }
 
 
