@@ -5,7 +5,9 @@ import timeit
 from collections.abc import Callable
 from typing import Final, TypeVar
 
-__all__ = ["is_linear"]
+import pytest
+
+__all__ = ["case", "is_linear"]
 
 T = TypeVar("T")
 
@@ -34,3 +36,8 @@ def is_linear(read: Callable[[T], object], make: Callable[[int], T], size: int) 
         return timeit.timeit(lambda: read(made), timer=time.process_time, number=1)
 
     return any(seconds(size) < 8 * seconds(size // 4) + QUICK for _ in range(ATTEMPTS))
+
+
+def case(make: Callable[[int], object], *, name: str) -> object:
+    """Give a case for what makes something of a size."""
+    return pytest.param(make, id=name)

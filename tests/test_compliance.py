@@ -49,7 +49,7 @@ from authpi_errors._rendering import render
 from authpi_errors.compliance import RULES, Response, Violation, check
 from authpi_errors.conditional import ETag, IfMatch
 from tests import exchanges
-from tests.growth import is_linear
+from tests.growth import case, is_linear
 
 TRIED = settings(deadline=None, max_examples=150, derandomize=True, database=None)
 
@@ -706,105 +706,92 @@ def tells(*texts: object) -> Response:
 @pytest.mark.parametrize(
     "make",
     [
-        pytest.param(
-            lambda n: answer(headers={"Cache-Control": '"' + '\\"' * (10 * n)}), id="escapes"
+        case(lambda n: answer(headers={"Cache-Control": '"' + '\\"' * (10 * n)}), name="escapes"),
+        case(lambda n: answer(headers={"Cache-Control": "," * (20 * n)}), name="commas"),
+        case(lambda n: answer(headers={"Cache-Control": 'a,"a",' * (3 * n)}), name="directives"),
+        case(lambda n: answer(headers={"Cache-Control": ['"a'] * (3 * n + 1)}), name="open quotes"),
+        case(lambda n: not_allowed('"' + '\\"' * (10 * n)), name="Allow"),
+        case(lambda n: not_allowed("GET, " * (2 * n) + "GET PUT"), name="methods"),
+        case(lambda n: unsupported({"Accept": 'a/b;a="' + '\\"' * (10 * n)}), name="Accept"),
+        case(
+            lambda n: unsupported({"Accept": "a/b" + " ;a=b" * (3 * n) + "; "}), name="parameters"
         ),
-        pytest.param(lambda n: answer(headers={"Cache-Control": "," * (20 * n)}), id="commas"),
-        pytest.param(
-            lambda n: answer(headers={"Cache-Control": 'a,"a",' * (3 * n)}), id="directives"
-        ),
-        pytest.param(
-            lambda n: answer(headers={"Cache-Control": ['"a'] * (3 * n + 1)}), id="open quotes"
-        ),
-        pytest.param(lambda n: not_allowed('"' + '\\"' * (10 * n)), id="Allow"),
-        pytest.param(lambda n: not_allowed("GET, " * (2 * n) + "GET PUT"), id="methods"),
-        pytest.param(lambda n: unsupported({"Accept": 'a/b;a="' + '\\"' * (10 * n)}), id="Accept"),
-        pytest.param(
-            lambda n: unsupported({"Accept": "a/b" + " ;a=b" * (3 * n) + "; "}), id="parameters"
-        ),
-        pytest.param(
+        case(
             lambda n: answer(headers={"Content-Type": "application/json" + " \t" * (10 * n) + "x"}),
-            id="a type",
+            name="a type",
         ),
-        pytest.param(
-            lambda n: answer(headers={"Content-Length": "0" * (20 * n) + "x"}), id="zeros"
-        ),
-        pytest.param(
+        case(lambda n: answer(headers={"Content-Length": "0" * (20 * n) + "x"}), name="zeros"),
+        case(
             lambda n: answer(429, limited(), {"Retry-After": ["0" * (10 * n) + "5", "5"]}),
-            id="delays",
+            name="delays",
         ),
-        pytest.param(
+        case(
             lambda n: challenged("unauthorized_client", 'Basic a="' + '\\"' * (10 * n)),
-            id="an open challenge",
+            name="an open challenge",
         ),
-        pytest.param(
+        case(
             lambda n: challenged("unauthorized_client", "Basic" + " " * (10 * n) + "!"),
-            id="white space",
+            name="white space",
         ),
-        pytest.param(
+        case(
             lambda n: challenged(
                 "unauthorized_client", "Basic " + "a" * (10 * n) + "=" * (10 * n) + "!"
             ),
-            id="a token68",
+            name="a token68",
         ),
-        pytest.param(
+        case(
             lambda n: challenged("unauthorized_client", "Basic a=b, " * (2 * n) + "("),
-            id="challenges",
+            name="challenges",
         ),
-        pytest.param(
+        case(
             lambda n: challenged("unauthorized_client", ["Basic a=b c"] * (2 * n)),
-            id="lines of them",
+            name="lines of them",
         ),
-        pytest.param(
+        case(
             lambda n: challenged(
                 "unauthorized_client",
                 "Digest " + ",".join(f"a{i}=b" for i in range(3 * n)) + ",A0=c",
             ),
-            id="parameters of a challenge",
+            name="parameters of a challenge",
         ),
-        pytest.param(
+        case(
             lambda n: challenged(
                 "unauthorized_client",
                 "D" * (10 * n) + " " + ",".join(f"a{i}=b,a{i}=c" for i in range(n)),
             ),
-            id="parameters that are twice in a long scheme",
+            name="parameters that are twice in a long scheme",
         ),
-        pytest.param(
+        case(
             lambda n: challenged("insufficient_scope", 'Bearer scope="' + "a " * (10 * n) + '"'),
-            id="scopes",
+            name="scopes",
         ),
-        pytest.param(lambda n: answer(412, stale(), {"ETag": [TAG] * (2 * n)}), id="many tags"),
-        pytest.param(
+        case(lambda n: answer(412, stale(), {"ETag": [TAG] * (2 * n)}), name="many tags"),
+        case(
             lambda n: answer(
                 headers={"Cache-Control": "", **{f"X-{i}": "a" for i in range(2 * n)}}
             ),
-            id="headers",
+            name="headers",
         ),
-        pytest.param(lambda n: tells(*["[SQL: "] * (3 * n)), id="leaks"),
-        pytest.param(lambda n: tells(*["\ud800"] * (3 * n)), id="lone surrogates"),
-        pytest.param(
-            lambda n: described('File "' * (5 * n) + 'File "a", line 1'), id="lines of tracebacks"
+        case(lambda n: tells(*["[SQL: "] * (3 * n)), name="leaks"),
+        case(lambda n: tells(*["\ud800"] * (3 * n)), name="lone surrogates"),
+        case(
+            lambda n: described('File "' * (5 * n) + 'File "a", line 1'), name="lines of tracebacks"
         ),
-        pytest.param(
-            lambda n: described("sqlalchemy." * n + "A" * (5 * n) + "Error"), id="libraries"
-        ),
-        pytest.param(
-            lambda n: described("at 0x" + "a" * (20 * n) + " at 0xabcdef>"), id="addresses"
-        ),
-        pytest.param(lambda n: fields(*[None] * (2 * n)), id="fields"),
-        pytest.param(lambda n: fields({f"a{i}": i for i in range(2 * n)}), id="a wide field"),
-        pytest.param(
+        case(lambda n: described("sqlalchemy." * n + "A" * (5 * n) + "Error"), name="libraries"),
+        case(lambda n: described("at 0x" + "a" * (20 * n) + " at 0xabcdef>"), name="addresses"),
+        case(lambda n: fields(*[None] * (2 * n)), name="fields"),
+        case(lambda n: fields({f"a{i}": i for i in range(2 * n)}), name="a wide field"),
+        case(
             lambda n: answer(
                 content=document() | {f"a{i}": i for i in range(2 * n)} | {"error": 1}
             ),
-            id="members",
+            name="members",
         ),
-        pytest.param(lambda n: answer(content=b'{"a":"' + b'\\"' * (10 * n)), id="a long text"),
-        pytest.param(
-            lambda n: answer(content=b'{"a":0.' + b"1" * (20 * n) + b"}"), id="a long number"
-        ),
-        pytest.param(
-            lambda n: answer(content=b"{" + b'"a":1,' * (5 * n) + b'"b":1}'), id="a name many times"
+        case(lambda n: answer(content=b'{"a":"' + b'\\"' * (10 * n)), name="a long text"),
+        case(lambda n: answer(content=b'{"a":0.' + b"1" * (20 * n) + b"}"), name="a long number"),
+        case(
+            lambda n: answer(content=b"{" + b'"a":1,' * (5 * n) + b'"b":1}'),
+            name="a name many times",
         ),
     ],
 )

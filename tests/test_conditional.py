@@ -30,7 +30,7 @@ from authpi_errors.conditional import (
     check_if_none_match,
     is_not_modified,
 )
-from tests.growth import is_linear
+from tests.growth import case, is_linear
 
 TRIED = settings(deadline=None, max_examples=200, derandomize=True, database=None)
 
@@ -269,16 +269,16 @@ def test_what_the_client_sent_is_not_repeated() -> None:
 @pytest.mark.parametrize(
     "make",
     [
-        pytest.param(lambda n: " " * (4 * n) + "x", id="spaces"),
-        pytest.param(lambda n: '"1"' + " " * (4 * n) + "x", id="spaces after a tag"),
-        pytest.param(lambda n: "," * (4 * n) + "x", id="commas"),
-        pytest.param(lambda n: ", " * (2 * n) + "x", id="commas and spaces"),
-        pytest.param(lambda n: '"' * (4 * n + 1), id="quotes"),
-        pytest.param(lambda n: '"' + "a" * (4 * n), id="a quote that is left open"),
-        pytest.param(lambda n: "W/" * (2 * n), id="weak, weak, weak"),
-        pytest.param(lambda n: '"",' * n + '"', id="empty tags"),
-        pytest.param(lambda n: '"a" ,\t' * n + "x", id="tags and white space"),
-        pytest.param(lambda n: '"a",' * n + '" "', id="the last of many"),
+        case(lambda n: " " * (4 * n) + "x", name="spaces"),
+        case(lambda n: '"1"' + " " * (4 * n) + "x", name="spaces after a tag"),
+        case(lambda n: "," * (4 * n) + "x", name="commas"),
+        case(lambda n: ", " * (2 * n) + "x", name="commas and spaces"),
+        case(lambda n: '"' * (4 * n + 1), name="quotes"),
+        case(lambda n: '"' + "a" * (4 * n), name="a quote that is left open"),
+        case(lambda n: "W/" * (2 * n), name="weak, weak, weak"),
+        case(lambda n: '"",' * n + '"', name="empty tags"),
+        case(lambda n: '"a" ,\t' * n + "x", name="tags and white space"),
+        case(lambda n: '"a",' * n + '" "', name="the last of many"),
     ],
 )
 def test_hostile_field_costs_linear_time(make: Callable[[int], str]) -> None:
