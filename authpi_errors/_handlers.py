@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from functools import partial, wraps
+from functools import partial
 from types import CodeType
 from typing import Any, Final, TypeGuard, cast
 
 from starlette.applications import Starlette
-from starlette.exceptions import HTTPException
+from starlette.exceptions import HTTPException, WebSocketException
 from starlette.middleware.errors import ServerErrorMiddleware
 from starlette.middleware.exceptions import ExceptionMiddleware
 from starlette.requests import HTTPConnection
@@ -45,6 +45,8 @@ def make_handler(
     responder: Responder,
     default: Callable[[Any, Exception], Awaitable[ASGIApp]],
     notice: Callable[[], None] | None = None,
+    *,
+    is_mounted: bool = False,
 ) -> Callable[[HTTPConnection, Exception], Awaitable[ASGIApp]]:
     """Make what answers the exceptions that the registry expects, as a Starlette exception handler.
 
@@ -55,6 +57,7 @@ def make_handler(
         default: The handler whose place this one takes. It still answers an `HTTPException` that
             is no error, such as a redirect, and one that is to be ignored.
         notice: Called before the first answer.
+        is_mounted: Whether it stands in a mounted application, inside all of that one's middleware.
     """
 
     async def handle(connection: HTTPConnection, exc: Exception) -> ASGIApp:
@@ -65,8 +68,12 @@ def make_handler(
         scope: Scope = connection.scope
         # What comes out of a mount before its routes are asked, or from its router, has left the
         # middleware of the mount behind.
-        is_of_mount = "app_root_path" in scope and isinstance(scope.get("route"), _NO_ROUTES)
-        is_of_router = type(exc) is HTTPException and is_nested(scope)
+        is_of_mount = (
+            "app_root_path" in scope
+            and not is_mounted
+            and isinstance(scope.get("route"), _NO_ROUTES)
+        )
+        is_of_router = type(exc) is HTTPException and not is_mounted and is_nested(scope)
         if scope["type"] == "http" and not (is_of_mount or is_of_router):
             messages = responder.plain(exc, scope)
             if messages is not None:
@@ -171,13 +178,14 @@ def add_handlers(
         notice: See `make_handler`.
     """
     present = application.exception_handlers
-    default: Any = present.get(HTTPException)
+    default: Any = _unasked(present.get(HTTPException))
     taken_over = default if _is_default(default) else _STARLETTE.http_exception
     # Starlette asks a handler for a response, and of that only to be an ASGI application. That it
     # is asynchronous, Starlette finds out at each exception: soonest of a function.
     handler = cast("ExceptionHandler", make_handler(responder, taken_over, notice))
     ours = [HTTPException, AuthPIError, *responder.registry.exceptions]
     ours += filter(_is_invalid_request, present)
+    ours += (key for key in present if present[key] is _ASKING)
     for key in ours:
         # One for Exception would run in Starlette's outermost middleware, outside all others.
         if key is Exception or (key in present and not _is_default(present[key])):
@@ -197,37 +205,26 @@ def answering_for_mounted(
     below: ASGIApp,
     responder: Responder,
 ) -> ASGIApp:
-    """Answer what mounted FastAPI applications find wrong with HTTP requests.
+    """Answer what mounted applications leave to their default handlers, or to whoever is around.
 
-    What FastAPI answers by itself holds what the client has sent. Once it is long, or compressed by
-    middleware of the mounted application, it can't be rewritten any more.
+    By itself FastAPI answers what is not valid with what the client has sent, and an exception that
+    the registry knows goes out with its own text, or as a crash. Once that is long, or compressed
+    by middleware, it can't be rewritten any more.
 
     Args:
         mounted: The middleware and the applications that are mounted.
         below: What serves a connection to the application around them.
-        responder: Answers for that.
+        responder: Answers for them.
 
     Returns:
         What serves a connection now.
     """
-    defaults = [
-        (app, key, handler)
-        for app in mounted
-        if isinstance(app, Starlette)
-        for key, handler in app.exception_handlers.items()
-        if _is_invalid_request(key)
-        and not key.__name__.startswith("WebSocket")
-        and _is_default(handler)
-    ]
-    if not defaults:
+    # One with a boundary of its own has its own answers.
+    asking = [app for app in mounted if isinstance(app, Starlette) and not _is_covered(app)]
+    if not asking:
         return below
-    for app, key, default in defaults:
-        if not _is_ours(default):
-            handler = cast("ExceptionHandler", _asking(default))
-            app.add_exception_handler(key, handler)
-            for layer in layers(app.middleware_stack):
-                if isinstance(layer, ExceptionMiddleware) and _HANDLED not in vars(layer):
-                    layer.add_exception_handler(key, handler)
+    for app in asking:
+        _ask(app, responder)
     answer = _answering(responder)
 
     def serve(scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
@@ -237,35 +234,104 @@ def answering_for_mounted(
     return serve
 
 
-# Where a scope has what answers in the place of a mounted application's default handler.
+# Where a scope has what answers in the place of a mounted application's default handlers.
 _ANSWERING: Final = "authpi_errors.answering"
+
+
+def _is_covered(application: Starlette) -> bool:
+    """Say whether an application has handlers that a boundary of its own has put there."""
+    handler = application.exception_handlers.get(AuthPIError)
+    return _is_ours(handler) and not _is_asking(handler)
+
+
+def _ask(application: Starlette, responder: Responder) -> None:
+    """Have a mounted application ask, before it does what it does by default."""
+    present = dict(application.exception_handlers)
+    invalid = {key: present[key] for key in filter(_is_invalid_request, present)}
+    # What nobody has a handler for ends in a crash.
+    unhandled = dict.fromkeys((AuthPIError, *responder.registry.exceptions))
+    for key, default in {**unhandled, **_DEFAULTS, **invalid}.items():
+        handler = present.get(key, default)
+        # Whoever handles a base of it handles it, too; one for Exception comes last.
+        bases = [base for base in key.__mro__[1:] if base is not Exception]
+        if (
+            key is not Exception
+            and not _is_asking(handler)
+            and (key not in present or _is_default(handler))
+            and not any(base in present or base in _DEFAULTS for base in bases)
+        ):
+            asking = cast("ExceptionHandler", _ASKING if handler is None else _asking(handler))
+            application.add_exception_handler(key, asking)
+            for layer in layers(application.middleware_stack):
+                if isinstance(layer, ExceptionMiddleware) and _HANDLED not in vars(layer):
+                    layer.add_exception_handler(key, asking)
+
+
+_DEFAULTS: Final[dict[Any, Any]] = {
+    HTTPException: _STARLETTE.http_exception,
+    WebSocketException: _STARLETTE.websocket_exception,
+}
 
 
 def _answering(responder: Responder) -> Callable[..., Awaitable[ASGIApp]]:
     """Make what answers in the place of a default handler, which it gets as its last argument."""
-    ours, options = make_handler(responder, _STARLETTE.http_exception), responder.options
+    options, registry = responder.options, responder.registry
+    ours = make_handler(responder, _STARLETTE.http_exception, is_mounted=True)
 
-    async def answer(connection: HTTPConnection, exc: Exception, default: Handler) -> ASGIApp:
-        # A `rewrite` of the user's is to be asked about each answer, and what is ignored is left.
-        is_left = options.rewrite is not None or isinstance(exc, options.ignore)
+    async def answer(
+        connection: HTTPConnection, exc: Exception, default: Handler | None
+    ) -> ASGIApp:
+        scope = connection.scope
+        is_http = scope["type"] == "http"
+        if default is not None and is_http and isinstance(exc, options.ignore):
+            return settled_response(await default(connection, exc))
+        if default is None or registry.base_of(type(exc)) in registry.exceptions:
+            return await ours(connection, exc)
+        is_left = (
+            not is_http
+            # A `rewrite` of the user's is to be asked about each answer.
+            or options.rewrite is not None
+            or _is_no_error(exc)
+            or is_departure(cause_of_unread_body(exc), scope)
+        )
         return cast("ASGIApp", await (default if is_left else ours)(connection, exc))
 
     return answer
 
 
-def _asking(default: Handler) -> Handler:
+def _asking(default: Handler | None) -> Handler:
     """Make a handler that leaves the answer to the nearest boundary further out, if there is one.
 
     It counts as the default: one that is further in takes its place.
     """
 
-    @wraps(default)
     async def handle(connection: HTTPConnection, exc: Exception) -> ASGIApp:
         answer = connection.scope.get(_ANSWERING)
-        answered = default(connection, exc) if answer is None else answer(connection, exc, default)
-        return cast("ASGIApp", await answered)
+        if answer is not None:
+            return cast("ASGIApp", await answer(connection, exc, default))
+        if default is None:
+            raise exc
+        return cast("ASGIApp", await default(connection, exc))
 
+    vars(handle)[_DEFAULT] = default
     return handle
+
+
+# Where a handler that asks has the default whose place it takes.
+_DEFAULT: Final = "authpi_errors.default"
+
+# For what has no default, and there can be many such types.
+_ASKING: Final = _asking(None)
+
+
+def _is_asking(handler: object) -> bool:
+    return _is_ours(handler) and _DEFAULT in vars(handler)
+
+
+def _unasked(handler: object) -> object:
+    """Give the default that a handler has which asks; any other is what it is."""
+    has: dict[str, object] = vars(handler) if _is_asking(handler) else {}
+    return has.get(_DEFAULT, handler)
 
 
 def _is_invalid_request(key: object) -> TypeGuard[type[Exception]]:
@@ -306,7 +372,8 @@ def _is_default(handler: object) -> bool:
 
     It is looked for: what wraps one for the user can have its name, and that of its module.
     """
-    default: object = getattr(handler, "__wrapped__", None) if _is_ours(handler) else handler
-    name: object = getattr(default, "__name__", None)
+    if _is_asking(handler):
+        return True
+    name: object = getattr(handler, "__name__", None)
     module = sys.modules.get("fastapi.exception_handlers")
-    return isinstance(name, str) and getattr(module, name, None) is default
+    return isinstance(name, str) and getattr(module, name, None) is handler
