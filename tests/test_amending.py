@@ -283,6 +283,13 @@ def test_schemas_of_the_users_that_only_have_their_names_stay() -> None:
     assert schemas["HTTPValidationError"] == {"type": "string"}
 
 
+def test_validation_schemas_go_whichever_members_fastapi_gives_them() -> None:
+    document = plain().openapi()
+    del document["components"]["schemas"]["ValidationError"]["properties"]["ctx"]
+    schemas = amended(document)["components"]["schemas"]
+    assert not {"HTTPValidationError", "ValidationError"} & schemas.keys()
+
+
 def test_names_that_are_taken_are_left_to_the_user() -> None:
     document = document_of(with_taken_names)
     schemas = document["components"]["schemas"]

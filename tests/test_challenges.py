@@ -125,6 +125,7 @@ def test_reading_takes_linear_time(read: Callable[[str], object], start: str, pi
         ([REALM], [], [REALM]),
         ([Challenge("bearer")], [REALM], [REALM]),
         ([Challenge("Bearer", {"REALM": "x"})], [REALM], [Challenge("Bearer", {"REALM": "x"})]),
+        ([REALM], [Challenge("Bearer", {"REALM": "x"})], [REALM]),
         ([Challenge("Basic")], [REALM], [Challenge("Basic"), REALM]),
         (
             [Challenge("Digest", {"algorithm": "a"}), Challenge("Digest", {"algorithm": "b"})],
@@ -153,7 +154,10 @@ def test_a_bare_challenge_keeps_what_is_no_error() -> None:
     [
         pytest.param({}, False, id="a bare scope"),
         pytest.param(
-            {"headers": [(b"accept", b"*/*")], "query_string": b"page_token=1&monkey=1&a=token"},
+            {
+                "headers": [(b"accept", b"*/*")],
+                "query_string": b"page_token=1&monkey=1&okapi_key=1&a=token",
+            },
             False,
             id="none",
         ),
@@ -179,6 +183,26 @@ def test_a_bare_challenge_keeps_what_is_no_error() -> None:
 )
 def test_request_has_credentials(scope: dict[str, Any], has: bool) -> None:
     assert has_credentials(scope) is has
+
+
+@pytest.mark.parametrize(
+    "name",
+    """
+    authorization cookie
+    api-key apikey auth-token session-id session-token token
+    x-access-token x-api-key x-api-token x-auth x-auth-key x-auth-token x-authorization
+    x-session x-session-id x-session-token x-token
+    """.split(),
+)
+def test_header_may_hold_credentials(name: str) -> None:
+    assert has_credentials({"headers": [(name.encode(), b"x")]})
+
+
+@pytest.mark.parametrize("length", [400, 401])
+def test_description_in_a_challenge_has_a_limit(length: int) -> None:
+    (field,) = challenges_of(SessionExpiredError("a" * length))
+    (challenge,) = parse_challenges(field) or []
+    assert challenge.parameters["error_description"] == "a" * 400
 
 
 texts = st.text() | st.text(st.sampled_from('"\\,= \r\n\t\x00é€😀a'))

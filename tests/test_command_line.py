@@ -439,7 +439,14 @@ class Recorder:
 
 
 @pytest.mark.parametrize("status", [200, 404], ids=["does everything", "does nothing"])
-@pytest.mark.parametrize("options", [[], ["-H", "Authorization: Bearer tok_good"]])
+@pytest.mark.parametrize(
+    "options",
+    [
+        [],
+        ["-H", "Authorization: Bearer tok_good"],
+        ["-H", "Authorization: Bearer tok_good", "-H", "content-type: text/plain"],
+    ],
+)
 def test_no_request_can_change_anything(
     named: Callable[..., str], options: list[str], status: int
 ) -> None:
@@ -863,6 +870,11 @@ async def _says_nothing(send: Send) -> None:
     await send({"type": "http.response.start", "status": 404, "headers": []})
 
 
+async def _leaves_off(send: Send) -> None:
+    await _says_nothing(send)
+    await send({"type": "http.response.body", "body": b'{"error"', "more_body": True})
+
+
 async def _hangs(send: Send) -> None:
     await asyncio.Event().wait()
 
@@ -872,7 +884,8 @@ async def _hangs(send: Send) -> None:
     [
         pytest.param(_fails, {"client-error"}, id="raises"),
         pytest.param(_exits, {"client-error"}, id="exits"),
-        pytest.param(_says_nothing, {"json"}, id="leaves off"),
+        pytest.param(_says_nothing, {"json"}, id="says nothing"),
+        pytest.param(_leaves_off, {"json"}, id="leaves off"),
     ],
 )
 def test_an_application_that_fails_is_reported(
@@ -902,6 +915,16 @@ def test_a_request_without_an_answer_is_a_violation(named: Callable[..., str]) -
         read(named(app), "--timeout", "0.1")[1]
     )
     assert "--- " in call("check", named(app), "--timeout", "0.1").stdout
+
+
+def test_without_headers_a_request_has_no_credentials(named: Callable[..., str]) -> None:
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        headers = {"WWW-Authenticate": 'Bearer error="invalid_token"'}
+        await Response(status_code=401, headers=headers)(scope, receive, send)
+
+    for options, is_found in (([], True), (["-H", "X-Tenant: acme"], False)):
+        _, report = read(named(app), *options)
+        assert ("challenge-error" in {item["rule"] for item in report["violations"]}) is is_found
 
 
 async def stream_events(request: Request) -> Response:
@@ -1157,6 +1180,13 @@ def test_what_is_masked_keeps_its_length() -> None:
         assert mask.bytes(b'{"x": "' + form + b'"}') == b'{"x": "' + b"*" * len(form) + b'"}'
 
 
+def test_what_is_masked_is_masked_to_its_end() -> None:
+    mask = Mask.of(
+        [("X-First", "tok_good"), ("X-Second", "tok_good_too"), ("X-Third", "tok_good_")]
+    )
+    assert mask.text("tok_good, tok_good_too, tok_good_") == "********, ************, *********"
+
+
 @pytest.mark.parametrize(
     "form",
     [
@@ -1183,6 +1213,11 @@ def test_masking_takes_linear_time() -> None:
 
     for text in (b"\\", b'\\"', b"\\/", b"&#0", b"&", b"%", b"%25", b"&amp;", b"a", b"\\u005c"):
         assert is_linear(stays, text.__mul__, 50_000)
+
+
+@pytest.mark.parametrize(("secret", "masked"), [("abcdefg", "abcdefg"), ("abcdefgh", "********")])
+def test_what_is_long_enough_is_a_secret_in_any_header(secret: str, masked: str) -> None:
+    assert Mask.of([("X-Key", secret)]).text(secret) == masked
 
 
 def test_what_is_no_secret_is_not_masked() -> None:

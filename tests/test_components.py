@@ -163,6 +163,14 @@ def test_schema_is_named_as_a_class_would_be(code: str, name: str) -> None:
     validate(by_hand({"402": {"$ref": f"#/components/responses/{name}"}}, parts))
 
 
+def test_schemas_of_codes_with_one_name_are_told_apart() -> None:
+    codes = [ErrorCode(code, 402, "It is so.") for code in ("Not_Found", "Not.Found", "NotFound")]
+    schemas = components(errors=codes)["schemas"]
+    for count, code in enumerate(("not_found", "Not_Found", "Not.Found", "NotFound")):
+        schema = schemas[f"{'AuthPI' * count}NotFoundError"]
+        assert schema["properties"]["error"]["const"] == code
+
+
 def test_schema_of_one_code_does_not_take_another() -> None:
     document = {"components": components()}
     schema = {"$ref": "#/components/schemas/NotFoundError"}

@@ -102,6 +102,7 @@ FILE = b'--x\r\nContent-Disposition: form-data; name="upload"; filename="a"\r\n\
         ("one", "text/plain", b'{"name": "a"}', 415, JSON),
         ("one", "text/plain", b"", 415, JSON),
         ("one", "text/json", b'{"name": "a"}', 415, JSON),
+        ("one", "image/svg+json", b'{"name": "a"}', 415, JSON),
         ("one", URLENCODED, b"name=a", 415, JSON),
         ("one", "nonsense", b"{}", 415, JSON),
         ("one", "", b"{}", 400, None),
@@ -115,7 +116,9 @@ FILE = b'--x\r\nContent-Disposition: form-data; name="upload"; filename="a"\r\n\
         ("text", JSON, b'"long"', 400, None),
         ("form", URLENCODED, b"other=a", 400, None),
         ("form", JSON, b'{"name": "a"}', 415, URLENCODED),
+        ("form", "multipart/form-data; boundary=x", FILE, 400, None),
         ("file", JSON, b"{}", 415, "multipart/form-data"),
+        ("file", URLENCODED, b"other=a", 400, None),
     ],
 )
 def test_fastapi_body(  # noqa: PLR0917 - the columns of the table

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
 from collections.abc import Callable
 from typing import Any, cast
 
@@ -20,6 +22,8 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from authpi_errors import ErrorMiddleware, ErrorRecord, NotFoundError, install
 from authpi_errors._cors import KnownCors
+from authpi_errors._sending import drop
+from tests.passing import Copying
 
 
 async def endpoint(request: Request) -> None: ...
@@ -74,6 +78,18 @@ def test_what_is_remembered_has_an_end() -> None:
     # The last was made anew after the first ones were forgotten.
     assert known.of_routes(scope("/1499/api/", "/1499/api")) is found[1_499]
     assert known.of_routes(scope("/0/api/", "/0/api")) is not found[0]
+
+
+def test_what_is_known_by_its_identity_is_kept() -> None:
+    route = Route("/", endpoint)
+    router = Router([route])
+    known = KnownCors()
+    kept: list[weakref.ref[object]] = [weakref.ref(router), weakref.ref(route)]
+    assert not known.of_routes({**scope("/"), "router": router, "route": route})
+    del router, route
+    # Else others could take its place, and be answered with its headers.
+    gc.collect()
+    assert all(each() is not None for each in kept)
 
 
 def listen(record: ErrorRecord) -> None:
@@ -177,6 +193,21 @@ def test_one_router_of_two_hosts_has_cors_headers_where_it_has_the_middleware(
     client = TestClient(app, raise_server_exceptions=False)
     for host in (first, "pub.example", "internal.example", "pub.example"):
         headers = client.get("/bug", headers={**ORIGIN, "Host": host}).headers
+        assert ("access-control-allow-origin" in headers) == (host == "pub.example")
+
+
+def test_hosts_beside_a_router_that_can_not_be_asked_have_cors_headers_each_for_itself() -> None:
+    router = Router([Route("/bug", crash)])
+    public = CORSMiddleware(router, allow_origins=["https://a.example"])
+    app, included, broken = FastAPI(), APIRouter(), Route("/x", endpoint)
+    broken.methods = 7  # type: ignore[assignment]  # pyright: ignore[reportAttributeAccessIssue]
+    included.routes.append(broken)
+    app.mount("/api", Router([Host("pub.example", public), Mount("/", router)]))
+    app.include_router(included)
+    install(app)
+    client = TestClient(app, raise_server_exceptions=False)
+    for host in ("pub.example", "internal.example", "pub.example"):
+        headers = client.get("/api/bug", headers={**ORIGIN, "Host": host}).headers
         assert ("access-control-allow-origin" in headers) == (host == "pub.example")
 
 
@@ -351,6 +382,56 @@ def test_what_an_error_says_of_vary_does_not_keep_cors_headers_away(
     app = Starlette(middleware=middleware)
     install(app)
     assert has_headers(app, f"/{vary}")
+
+
+def test_cors_middleware_is_found_below_many_others() -> None:
+    app: ASGIApp = Starlette(routes=[Route("/bug", crash)], middleware=[ADDED])
+    for _ in range(30):
+        app = Copying(app)
+    assert has_headers(ErrorMiddleware(app), "/bug")
+
+
+class Broken(Refusing):
+    """Middleware that can't be made."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        raise RuntimeError
+
+
+class OwnCors(CORSMiddleware):
+    """CORS middleware with something of the user's own."""
+
+
+def test_cors_middleware_of_the_users_is_known_where_other_middleware_can_not_be_made() -> None:
+    own = Middleware(OwnCors, allow_origins=["https://a.example"])
+    app = Starlette(middleware=[own, Middleware(Broken)])
+    install(app)
+    assert has_headers(app, "/")
+
+
+class Late:
+    """Middleware that fails when all is done, and nothing is sent."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self.app(scope, receive, drop)
+        raise RuntimeError
+
+
+def test_the_outermost_cors_middleware_has_the_last_word() -> None:
+    inner, outer = (
+        Middleware(CORSMiddleware, allow_origins=["*"], expose_headers=[name])
+        for name in ("X-Inner", "X-Outer")
+    )
+    mount = Mount("/api", routes=[Route("/", succeed)], middleware=[inner])
+    success = Starlette(routes=[mount], middleware=[outer])
+    failure = Starlette(routes=[mount], middleware=[Middleware(Late), outer])
+    install(failure)
+    for app in (success, failure):
+        client = TestClient(app, raise_server_exceptions=False, headers=ORIGIN)
+        assert client.get("/api/").headers["access-control-expose-headers"] == "X-Outer"
 
 
 @pytest.mark.parametrize("vary", ["Origin", "X-Original-URI"])

@@ -42,6 +42,9 @@ def detail(value: Any) -> bytes:
         pytest.param({"content-type": "Text/Plain"}, b"x", id="plain text in capitals"),
         pytest.param(TEXT, b"", id="empty plain text"),
         pytest.param({**TEXT, "content-length": "nonsense"}, b"x", id="a length that is none"),
+        pytest.param({**TEXT, "content-length": "9" * 5000}, b"x", id="a length without an end"),
+        pytest.param({**TEXT, "content-length": "65536"}, b"x", id="announced as short enough"),
+        pytest.param(TEXT, b"x" * LONGEST_BODY, id="just short enough"),
         pytest.param(JSON, b'{"detail":"Not Found"}', id="FastAPI's detail"),
         pytest.param(JSON, b' { "detail" : [] } ', id="the same with white space"),
     ],
@@ -112,6 +115,7 @@ def test_the_status_gives_the_code(status: int, code: str) -> None:
         pytest.param(400, b"Invalid host header", "Invalid host header", id="a short text"),
         pytest.param(400, " Gr\u00fc\u00dfe ".encode(), "Gr\u00fc\u00dfe", id="in UTF-8"),
         pytest.param(404, b"Not Found", None, id="the phrase of the status"),
+        pytest.param(400, b"x" * 200, "x" * 200, id="a text that is just short enough"),
         pytest.param(400, b"x" * 201, None, id="a long text"),
         pytest.param(400, b"Traceback:\n  File", None, id="several lines"),
         pytest.param(500, b"password=hunter2", None, id="what a server says of itself"),
@@ -144,7 +148,15 @@ def test_validation_errors_become_fields_without_their_input() -> None:
     assert error.extra is None
 
 
-@pytest.mark.parametrize(("status", "value"), [(400, ["x"]), (422, ["x"]), (422, [{"loc": ""}])])
+@pytest.mark.parametrize(
+    ("status", "value"),
+    [
+        (400, ["x"]),
+        (400, [{"loc": ["body"], "msg": "", "type": ""}]),
+        (422, ["x"]),
+        (422, [{"loc": ""}]),
+    ],
+)
 def test_other_lists_are_a_further_member(status: int, value: list[Any]) -> None:
     error = meaning(status, JSON, detail(value))
     assert (error.code.status, error.extra) == (status, {"detail": value})
@@ -173,6 +185,20 @@ def test_headers_that_described_the_old_body_go_with_it() -> None:
         ("allow", "GET"),
         ("content-security-policy", "default-src 'none'"),
     ]
+
+
+# RFC 9110, 6.6.2, 8, 14.3 and 14.4; RFC 9112, 6.1; RFC 9530.
+@pytest.mark.parametrize(
+    "name",
+    """
+    accept-ranges content-digest content-disposition content-encoding content-language
+    content-length content-location content-md5 content-range content-type etag last-modified
+    repr-digest trailer transfer-encoding
+    """.split(),
+)
+def test_what_described_the_old_body_is_not_said_of_the_new_one(name: str) -> None:
+    error = meaning(404, {name: "x", "vary": "x"})
+    assert dict(error.headers or {}) == {"vary": "x"}
 
 
 @pytest.mark.parametrize(("status", "name"), [(416, "content-range"), (412, "etag")])

@@ -906,6 +906,12 @@ async def test_a_websocket_that_is_neither_accepted_nor_closed_is_answered_for(
         pytest.param({"code": 1008, "reason": "ä" * 62}, 1008, "ä" * 61, id="long"),
         pytest.param({"code": 403, "reason": "mine"}, 1008, "mine", id="status"),
         pytest.param({"code": 1005}, 1008, "", id="reserved"),
+        pytest.param({"code": 1014}, 1014, None, id="the last that is known"),
+        pytest.param({"code": 1015}, 1008, "", id="the next"),
+        pytest.param({"code": 2999}, 1008, "", id="before those of applications"),
+        pytest.param({"code": 3000}, 3000, None, id="the first of them"),
+        pytest.param({"code": 4999}, 4999, None, id="the last of them"),
+        pytest.param({"code": 5000}, 1008, "", id="beyond them"),
         pytest.param({"code": None, "reason": "\ud800"}, 1008, "?", id="odd"),
     ],
 )
@@ -1520,10 +1526,14 @@ async def test_a_bug_that_is_ignored_passes_unanswered() -> None:
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt(), SystemExit()], ids=["interrupt", "exit"])
-async def test_what_ends_the_process_passes_without_reraise_too(error: BaseException) -> None:
+async def test_what_ends_the_process_passes_without_reraise_too(
+    error: BaseException, caplog: pytest.LogCaptureFixture
+) -> None:
     messages, failure = await outcome(ErrorMiddleware(raising(error), reraise=False))
     assert [message.get("status") for message in messages] == [500, None]
     assert failure is error
+    # Whoever gets it has the traceback.
+    assert [record.exc_info for record in caplog.records] == [None]
 
 
 @pytest.mark.parametrize(
@@ -1535,6 +1545,33 @@ async def test_what_is_answered_further_in_is_not_rewritten(error: Exception) ->
         Passing(inner), rewrite=lambda _: True, make_reference=lambda _: "outer"
     )
     assert await sent_by(outer) == await sent_by(inner)
+
+
+@pytest.mark.parametrize(("size", "is_asked"), [(65_536, True), (65_537, False)])
+async def test_what_may_be_rewritten_has_no_long_body(size: int, is_asked: bool) -> None:
+    start: Message = {"type": "http.response.start", "status": 400, "headers": []}
+    body: Message = {"type": "http.response.body", "body": b"x" * size}
+    messages = await sent_by(ErrorMiddleware(sending(start, body), rewrite=lambda _: True))
+    assert (messages != [start, body]) is is_asked
+
+
+@pytest.mark.parametrize("kind", ["http.response.pathsend", "http.response.zerocopysend"])
+async def test_a_file_may_be_rewritten_too(kind: str) -> None:
+    text = [(b"content-type", b"text/plain")]
+    start: Message = {"type": "http.response.start", "status": 404, "headers": text}
+    file: Message = {"type": kind, "path": "/srv/404.txt", "file": 5}
+    assert body_of(await sent_by(ErrorMiddleware(sending(start, file))))["error"] == "not_found"
+
+
+@pytest.mark.parametrize(("count", "is_rewritten"), [(999, True), (1_000, False)])
+async def test_what_may_be_rewritten_comes_in_not_too_many_pieces(
+    count: int, is_rewritten: bool
+) -> None:
+    start: Message = {"type": "http.response.start", "status": 400, "headers": []}
+    piece: Message = {"type": "http.response.body", "body": b"", "more_body": True}
+    pieces = [start, *[piece] * (count - 1), {"type": "http.response.body"}]
+    messages = await sent_by(ErrorMiddleware(sending(*pieces)))
+    assert (messages != pieces) is is_rewritten
 
 
 @pytest.mark.parametrize(("status", "is_rewritten"), [(399, False), (400, True)])
@@ -1988,3 +2025,35 @@ async def test_each_of_two_errors_has_a_reference_of_its_own() -> None:
     _, body = await sent_by(app)
     assert len({record.reference for record in told}) == 2
     assert json.loads(body["body"])["reference"] == told[-1].reference
+
+
+async def test_an_application_that_can_not_be_built_at_first_is_known_later() -> None:
+    is_ready = False
+
+    class Marking:
+        """Middleware that can't be made before something is there, and sees responses."""
+
+        def __init__(self, app: ASGIApp) -> None:
+            if not is_ready:
+                raise RuntimeError
+            self.app = app
+
+        async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+            async def mark(message: Message) -> None:
+                if message["type"] == "http.response.start":
+                    message["headers"].append((b"x-seen", b"1"))
+                await send(message)
+
+            await self.app(scope, receive, mark)
+
+    async def fail(request: Request) -> Response:
+        raise NotFoundError
+
+    app = ErrorMiddleware(
+        Starlette(routes=[Route("/", fail)], middleware=[Middleware(Marking)]), reraise=False
+    )
+    assert (await sent_by(app))[0]["status"] == 500
+    is_ready = True
+    start, _ = await sent_by(app)
+    assert start["status"] == 404
+    assert (b"x-seen", b"1") in start["headers"]

@@ -20,7 +20,7 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.middleware.gzip import GZipMiddleware
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
-from starlette.routing import Mount, Router
+from starlette.routing import Mount, Route, Router
 from starlette.testclient import TestClient, WebSocketDenialResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 from starlette.websockets import WebSocket
@@ -202,6 +202,18 @@ def test_handler_of_the_mounted_application_keeps_its_answer() -> None:
 
     status, _, text = post(installed(mounted), 0)
     assert (status, text) == (422, "The user's own")
+
+
+def test_what_the_nearest_application_leaves_stays() -> None:
+    async def refuse(request: Request) -> Response:
+        return PlainTextResponse("No.", 403)
+
+    app = Starlette(routes=[Route("/", refuse)])
+    install(app, rewrite=lambda response: False)
+    around = Starlette(routes=[Mount("/", app)])
+    install(around)
+    response = TestClient(around).get("/")
+    assert (response.status_code, response.text) == (403, "No.")
 
 
 def test_rewrite_is_asked_about_what_a_mounted_application_answers() -> None:

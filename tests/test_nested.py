@@ -231,6 +231,34 @@ def test_client_that_has_gone_is_nobodys_error(
     assert (watch.told, messages(caplog)) == ([], [])
 
 
+class Leaving:
+    """An application that finds its client gone, and leaves what it sends with to others."""
+
+    def __init__(self, message: Message) -> None:
+        self.message = message
+        self.sends: list[Send] = []
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        self.sends.append(send)
+        raise WebSocketDisconnect
+
+    async def send_late(self) -> None:
+        for send in self.sends:
+            await send(self.message)
+
+
+@NESTED
+@pytest.mark.parametrize("message", [ACCEPT, {"type": "websocket.close"}], ids=["accept", "close"])
+def test_what_is_still_sent_to_a_client_that_has_gone_is_dropped(
+    nest: Nesting, message: Message, caplog: pytest.LogCaptureFixture
+) -> None:
+    watch, leaving = Watch(), Leaving(message)
+    server = served(nest(watch, leaving), websocket(denial=True))
+    asyncio.run(leaving.send_late())
+    assert (server.sent, server.raised) == ([], None)
+    assert (watch.told, messages(caplog)) == ([], [])
+
+
 def departing(mounted: bool = False) -> Starlette:
     app = Starlette()
     install(app)
@@ -436,3 +464,47 @@ def test_answer_of_the_users_own_handler_stays(middleware: list[Middleware]) -> 
     install(app)
     response = TestClient(app).get("/")
     assert (response.status_code, response.text) == (418, "short and stout")
+
+
+class Refusing:
+    """Middleware that fails where a resource is not found."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def refuse(message: Message) -> None:
+            if message.get("status") == 404:
+                raise RuntimeError
+            await send(message)
+
+        await self.app(scope, receive, refuse)
+
+
+class InText:
+    """Middleware that puts text in the place of each answer, and tells nothing of it further in."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def replace(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                await PlainTextResponse("Sorry.", message["status"])(scope, receive, send)
+
+        await self.app(scope, receive, replace)
+
+
+def test_of_two_errors_the_one_that_is_sent_is_told_once() -> None:
+    async def fail(request: Request) -> Response:
+        raise NotFoundError
+
+    watch = Watch()
+    app = Starlette(
+        routes=[Route("/", fail, middleware=[Middleware(Refusing)])],
+        middleware=[Middleware(InText)],
+    )
+    install(app, on_error=watch)
+    response = TestClient(app, raise_server_exceptions=False).get("/")
+    assert (response.status_code, response.json()["error"]) == (500, "server_error")
+    assert [record.status for record in watch.told] == [500]

@@ -461,6 +461,17 @@ def test_group_has_a_traceback_if_one_of_its_exceptions_is_new(
     assert [has_traceback(record) for record in log.records] == [True, True, False, True]
 
 
+def test_what_was_never_raised_is_of_the_line_of_its_group(log: pytest.LogCaptureFixture) -> None:
+    def fail() -> None:
+        raise ExceptionGroup("", [ValueError("secret")])
+
+    reporter = Reporter(clock=Clock())
+    for _ in range(2):
+        report(reporter, exc=raised(fail))
+    line = fail.__code__.co_firstlineno + 1
+    assert f" at {__file__}:{line}, again: 1 " in log.messages[1]
+
+
 def test_of_a_large_group_some_are_looked_at(log: pytest.LogCaptureFixture) -> None:
     reporter = Reporter(clock=Clock())
     for function in (divide, look_up):

@@ -228,6 +228,29 @@ def test_scope_that_says_nothing_of_a_route(change: dict[str, Any]) -> None:
     assert route_of({**scope, **change}) is None
 
 
+def test_connection_that_gets_no_further_than_a_mount_has_no_route() -> None:
+    outer = Mount("/outer", routes=[Mount("/inner", Endpoint())])
+    app = Starlette(routes=[outer])
+    scope = scope_of(app, "/outer/inner/x")
+    assert route_of(scope) == "/outer/inner/{path}"
+    # As where middleware of the outer one answers.
+    assert route_of({**scope, "endpoint": outer.app}) is None
+
+
+def test_route_is_not_that_of_an_application_that_is_no_more() -> None:
+    routes = Routes()
+    for number in range(100):
+        router = Router([Route(f"/{number}/{{x}}", endpoint)])
+        scope: Scope = {
+            "type": "http",
+            "method": "GET",
+            "path": f"/{number}/x",
+            "endpoint": endpoint,
+            "router": router,
+        }
+        assert routes.template(scope) == f"/{number}/{{x}}"
+
+
 def test_included_router_has_no_template_where_fastapi_does_not_tell_it(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -19,6 +19,7 @@ import pytest
 from fastapi.exceptions import RequestValidationError
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException, WebSocketException
 from starlette.types import Message, Scope
 
@@ -752,7 +753,7 @@ def test_challenges_are_those_of_this_error_however_many_there_were(
             assert templates.render(error, asked) == render(error, registry, asked)
 
 
-HEADERS: list[dict[str, str]] = [
+HEADERS: list[Mapping[str, str]] = [
     {},
     {"X-A": "b"},
     {"X-A": "c"},
@@ -764,6 +765,7 @@ HEADERS: list[dict[str, str]] = [
     {"X-Ä": "b"},
     {"WWW-Authenticate": "Basic"},
     {"WWW-Authenticate": 'Bearer realm="a"'},
+    Headers(raw=[(b"set-cookie", b"a=1"), (b"set-cookie", b"b=2")]),
 ]
 
 

@@ -297,6 +297,16 @@ class Once:
         return self._left
 
 
+def test_headers_of_any_kind_of_bytes_are_seen() -> None:
+    headers = [(memoryview(b"x-mine"), bytearray(b"1"))]
+    start: Message = {"type": "http.response.start", "status": 404, "headers": headers}
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await send(start)
+
+    assert seen(app, exchanges.Request()).response.headers == (("x-mine", "1"),)
+
+
 def test_what_is_sent_passes_untouched() -> None:
     sent: list[Message] = [
         {"type": "http.response.debug", "info": {}},
@@ -626,6 +636,11 @@ def test_all_differences_are_in_one_message() -> None:
         "  fields: None, not [{'field': 'a', 'code': 'b', 'message': 'c'}]",
         "  error_description: 'No user.', not 'No.'",
     ]
+
+
+def test_description_that_is_not_to_be_there_is_a_difference() -> None:
+    with pytest.raises(AssertionError, match=r"error_description: 'No user\.', not ''"):
+        assert_error(got("/missing/user"), NotFoundError, description="")
 
 
 def test_violations_are_differences() -> None:

@@ -16,6 +16,7 @@ from fastapi.exception_handlers import (
 )
 from fastapi.exceptions import RequestValidationError
 from starlette.applications import Starlette
+from starlette.background import BackgroundTask
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.middleware.base import BaseHTTPMiddleware, RequestResponseEndpoint
@@ -155,6 +156,65 @@ def test_handler_of_an_application_that_has_served_before_keeps_its_answer(way: 
     )
     assert get(app) == ANSWERS[in_a_stream]
     assert get(way(app)) == ANSWERS[in_a_stream]
+
+
+@pytest.mark.parametrize(
+    "way", [ErrorMiddleware, mounted, mounted_behind_middleware, mounted_and_wrapped]
+)
+@pytest.mark.parametrize("key", [Exception, 500])
+def test_what_a_handler_for_everything_answers_is_raised_again(way: Way, key: Any) -> None:
+    async def fail(request: Request) -> Response:
+        raise BrokenError
+
+    app = Starlette(routes=[Route("/", fail)], exception_handlers={key: asynchronous(in_a_stream)})
+    assert get(app) == ANSWERS[in_a_stream]
+    served = way(app)
+    assert get(served) == ANSWERS[in_a_stream]
+    with pytest.raises(BrokenError):
+        TestClient(served).get("/")
+
+
+@pytest.mark.parametrize("make", [in_text, in_detail, with_a_plain_500])
+@pytest.mark.parametrize("key", [Exception, 500])
+def test_what_a_handler_for_everything_answers_stays_where_it_is_not_found(
+    key: Any, make: Callable[[Exception], Response]
+) -> None:
+    async def fail(request: Request) -> Response:
+        raise BrokenError
+
+    app = Starlette(routes=[Route("/", fail)], exception_handlers={key: asynchronous(make)})
+
+    async def hide(scope: Scope, receive: Receive, send: Send) -> None:
+        await app(scope, receive, send)
+
+    assert get(ErrorMiddleware(hide)) == ANSWERS[make]
+
+
+@pytest.mark.parametrize("handlers", [{}, {Exception: asynchronous(in_text)}], ids=["none", "one"])
+def test_error_is_out_before_a_background_task_runs(handlers: Any) -> None:
+    events: list[str] = []
+
+    async def refuse(request: Request) -> Response:
+        return PlainTextResponse("No.", 403, background=BackgroundTask(events.append, "task"))
+
+    app = ErrorMiddleware(Starlette(routes=[Route("/", refuse)], exception_handlers=handlers))
+
+    async def note(scope: Scope, receive: Receive, send: Send) -> None:
+        async def send_and_note(message: Message) -> None:
+            events.append(message["type"])
+            await send(message)
+
+        await app(scope, receive, send_and_note)
+
+    assert get(note)[:2] == (403, "application/json")
+    assert events == ["http.response.start", "http.response.body", "task"]
+
+
+@WAYS
+def test_what_a_handler_for_everything_is_not_asked_about_is_answered(way: Way) -> None:
+    app = Starlette(exception_handlers={Exception: asynchronous(in_text)})
+    status, media_type, _ = get(way(app))
+    assert (status, media_type) == (404, "application/json")
 
 
 @pytest.mark.parametrize("make", [in_text, in_detail])

@@ -114,6 +114,15 @@ def test_message_is_one_of_the_schema(kind: str, message: object, sent: str) -> 
     assert field_error({"loc": ("query", "a"), "type": kind, "msg": message}).message == sent
 
 
+def test_message_of_one_kind_is_not_known_of_another() -> None:
+    for kind, sent in (
+        ("missing", "Field required"),
+        ("value_error", "The value is not valid here"),
+        ("missing", "Field required"),
+    ):
+        assert field_error({"loc": (), "type": kind, "msg": "Field required"}).message == sent
+
+
 @pytest.mark.parametrize(
     "kind", [None, "", 5, ["missing"], object()], ids=lambda kind: repr(kind)[:9]
 )
@@ -328,6 +337,16 @@ def test_validation_error_with_very_many_fields_names_the_first() -> None:
     error = validation_error(RequestValidationError(records))
     assert len(list(error.fields)) == MOST_FIELDS
     assert "500 fields are wrong" in str(error.description)
+
+
+@pytest.mark.parametrize(("count", "are_left_out"), [(MOST_FIELDS, False), (MOST_FIELDS + 1, True)])
+def test_fields_are_said_to_be_left_out_where_they_are(count: int, are_left_out: bool) -> None:
+    records = [
+        {"loc": ("body", i), "type": "missing", "msg": "Field required"} for i in range(count)
+    ]
+    error = validation_error(RequestValidationError(records))
+    assert len(list(error.fields)) == MOST_FIELDS
+    assert (f"{count} fields are wrong" in str(error.description)) is are_left_out
 
 
 @pytest.mark.parametrize(
