@@ -292,7 +292,7 @@ class Boundary:
             self._replace_default_errors(application)
             self.adopt(application, is_inside=is_inside)
             add_handlers(application, target or application, self._responder)
-            settle_handlers(application)
+            settle_handlers(application, target)
 
     def _replace_default_errors(self, application: Starlette) -> None:
         """Leave out an application's outermost middleware, where nothing is left for it to do.

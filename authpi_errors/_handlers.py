@@ -339,11 +339,12 @@ def _is_invalid_request(key: object) -> TypeGuard[type[Exception]]:
     return isinstance(key, type) and is_request_validation_error(key)
 
 
-def settle_handlers(application: Starlette) -> None:
+def settle_handlers(application: Starlette, target: ExceptionMiddleware | None = None) -> None:
     """Have it noted that what the user's own exception handlers answer is theirs.
 
     Args:
         application: The application. If its middleware is built, that has handlers of its own.
+        target: Where they run, if that is known: other middleware can hide it.
     """
     handlers = application.exception_handlers
     settled: dict[Any, Any] = {
@@ -353,7 +354,7 @@ def settle_handlers(application: Starlette) -> None:
     }
     if application.middleware_stack is None:
         handlers.update(settled)
-    for layer in layers(application.middleware_stack):
+    for layer in (*layers(application.middleware_stack), target):
         if isinstance(layer, ExceptionMiddleware):
             for key in settled.keys() - {500, Exception}:
                 layer.add_exception_handler(key, settled[key])

@@ -217,6 +217,22 @@ def test_what_a_handler_for_everything_is_not_asked_about_is_answered(way: Way) 
     assert (status, media_type) == (404, "application/json")
 
 
+def test_what_a_handler_answers_stays_below_middleware_that_hides_the_stack() -> None:
+    async def fail(request: Request) -> Response:
+        raise StaleError
+
+    def hiding(app: ASGIApp) -> ASGIApp:
+        async def middleware(scope: Scope, receive: Receive, send: Send) -> None:
+            await app(scope, receive, send)
+
+        return middleware
+
+    middleware = [Middleware(hiding), Middleware(ErrorMiddleware), BASE]
+    handlers: Any = {StaleError: asynchronous(in_text)}
+    app = Starlette(routes=[Route("/", fail)], middleware=middleware, exception_handlers=handlers)
+    assert get(app) == ANSWERS[in_text]
+
+
 @pytest.mark.parametrize("make", [in_text, in_detail])
 @pytest.mark.parametrize("key", [StaleError, Exception])
 def test_what_a_handler_answers_stays_in_what_is_mounted_after_the_first_request(
