@@ -18,6 +18,7 @@ from authpi_errors._raised import cause_of_unread_body, is_departure
 from authpi_errors._settled import (
     forget,
     has_departed,
+    is_answer_to_nobody,
     is_closed,
     note_departure,
     settle,
@@ -113,8 +114,8 @@ class Sending:
 
     async def _hold(self, start: Message) -> None:
         """Hold back the start of an error response, if it may be a framework's."""
-        if self._tells_of_departure():
-            note_departure(self.scope)
+        if self._tells_of_departure(start):
+            note_departure(self.scope, start)
             # Middleware further out counts on a response.
             if self._judge.is_outermost(self.scope):
                 self.replace()
@@ -156,12 +157,12 @@ class Sending:
         elif self._is_complete and not self._may_be_a_crash():
             await self.finish()
 
-    def _tells_of_departure(self) -> bool:
+    def _tells_of_departure(self, start: Message) -> bool:
         """Say whether a mounted FastAPI answers that the client has gone."""
         if self.scope["type"] != "http":
             return False
         exc = sys.exception()
-        return has_departed(self.scope) or (
+        return is_answer_to_nobody(self.scope, start) or (
             isinstance(exc, Exception) and is_departure(cause_of_unread_body(exc), self.scope)
         )
 

@@ -23,6 +23,7 @@ __all__ = [
     "Handler",
     "forget",
     "has_departed",
+    "is_answer_to_nobody",
     "is_closed",
     "is_first",
     "is_settled",
@@ -40,9 +41,6 @@ GONE: Final = (ClientDisconnect, WebSocketDisconnect)
 
 SETTLED: Final = "authpi_errors.settled"
 """Where a scope has the starts of the responses that are decided about."""
-
-# Stands among them where the client has gone.
-_DEPARTURE: Final[Message] = {"type": "http.disconnect"}
 
 # What tells one response from another that middleware has put in its place.
 _MARKS: Final = frozenset((b"content-type", b"content-length"))
@@ -78,9 +76,14 @@ def is_settled(scope: Scope, start: Message) -> bool:
     return any(_mark(start) == _mark(known) for known in responses)
 
 
-def note_departure(scope: Scope) -> None:
-    """Note that the client has gone: there is nobody to answer any more."""
-    settle(scope, _DEPARTURE)
+def note_departure(scope: Scope, answer: Message | None = None) -> None:
+    """Note that the client has gone: there is nobody to answer any more.
+
+    Args:
+        scope: The scope of the connection.
+        answer: The start of what the application answers all the same.
+    """
+    settle(scope, {"type": f"{scope['type']}.disconnect", "answer": answer})
 
 
 def is_closed(scope: Scope) -> bool:
@@ -95,7 +98,23 @@ def forget(scope: Scope) -> None:
 
 def has_departed(scope: Scope) -> bool:
     """Say whether further in the client was found to have gone."""
-    return _DEPARTURE in scope.get(SETTLED, ())
+    return _departures(scope) != []
+
+
+def is_answer_to_nobody(scope: Scope, start: Message) -> bool:
+    """Say whether the response with this start was one already when the client had gone.
+
+    Another one has somebody who waits for it: a request that an application makes to itself, with
+    a copy of the scope, can have a client of its own.
+    """
+    answers = [departure["answer"] for departure in _departures(scope) if departure["answer"]]
+    return is_settled({SETTLED: [None, *answers]}, start)
+
+
+def _departures(scope: Scope) -> list[Message]:
+    # A WebSocket can serve requests, and outlasts them.
+    kind = f"{scope['type']}.disconnect"
+    return [noted for noted in scope.get(SETTLED, ())[1:] if noted.get("type") == kind]
 
 
 # A request has one, or a few.

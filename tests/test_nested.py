@@ -7,6 +7,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -200,6 +201,7 @@ DEPARTURES = pytest.mark.parametrize(
 START: Final[Message] = {"type": "http.response.start", "status": 404, "headers": []}
 BODY: Final[Message] = {"type": "http.response.body"}
 ACCEPT: Final[Message] = {"type": "websocket.accept"}
+BUG: Final = RuntimeError("secret")
 
 
 def messages(caplog: pytest.LogCaptureFixture) -> list[str]:
@@ -309,6 +311,40 @@ def test_client_that_has_gone_is_nobodys_error_behind_middleware_that_filters(
     assert (server.sent, server.raised) == ([], None)
 
 
+async def without_a_client() -> Message:
+    return {"type": "http.disconnect"}
+
+
+@pytest.mark.parametrize("middleware", [[], [BASE]], ids=["none", "base"])
+@pytest.mark.parametrize("gone", [Application((), ClientDisconnect()), Unread()])
+@pytest.mark.parametrize("way", [install, ErrorMiddleware])
+def test_client_is_answered_though_a_request_of_the_applications_own_lost_its_client(
+    way: Callable[[Starlette], ASGIApp | None], gone: ASGIApp, middleware: list[Middleware]
+) -> None:
+    async def ask(request: Request) -> Response:
+        part = {**request.scope, "path": "/part/"}
+        with suppress(ClientDisconnect):
+            await request.app(part, without_a_client, drop)
+        return PlainTextResponse("", 502)
+
+    app = Starlette(routes=[Route("/", ask), Mount("/part", gone)], middleware=middleware)
+    server = served(way(app) or app, http())
+    assert server.sent[0]["status"] == 502
+
+
+def test_websocket_is_closed_though_a_request_that_it_serves_lost_its_client() -> None:
+    async def serve(socket: WebSocket) -> None:
+        await socket.accept()
+        await app({**http(), SETTLED: socket.scope[SETTLED]}, without_a_client, drop)
+        raise BUG
+
+    gone = Mount("/", Application((), ClientDisconnect()))
+    app = Starlette(routes=[WebSocketRoute("/rpc", serve), gone])
+    install(app, reraise=False)
+    with TestClient(app).websocket_connect("/rpc") as socket:
+        assert socket.receive()["type"] == "websocket.close"
+
+
 def test_scope_that_is_used_again_is_a_new_connection() -> None:
     scope = http()
     app = ErrorMiddleware(Application((), ClientDisconnect()))
@@ -380,7 +416,6 @@ def see(nest: Nesting, app: ASGIApp, scope: Scope, caplog: pytest.LogCaptureFixt
     return Seen(sent, server.raised, [record.code for record in watch.told], len(logged))
 
 
-BUG: Final = RuntimeError("secret")
 ANSWER: Final = ["http.response.start", "http.response.body"]
 DENIAL: Final = [f"websocket.{kind}" for kind in ANSWER]
 
