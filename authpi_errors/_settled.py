@@ -10,12 +10,11 @@ from collections.abc import Awaitable, Callable
 from types import CodeType
 from typing import Any, Final, cast
 
+from starlette.background import BackgroundTask
 from starlette.requests import ClientDisconnect, HTTPConnection
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from starlette.websockets import WebSocketDisconnect
-
-from authpi_errors._configuration import is_async
 
 __all__ = [
     "GONE",
@@ -141,7 +140,8 @@ def settling(handler: Handler) -> Handler:
     code: CodeType | None = getattr(handler, "__code__", None)
     if code is not None and code.co_filename == settling.__code__.co_filename:
         return handler
-    if is_async(handler):
+    # As Starlette finds it out, which differs between Pythons.
+    if BackgroundTask(handler, None, None).is_async:
 
         async def handle(connection: HTTPConnection, exc: Exception) -> ASGIApp | None:
             return _settled(await handler(connection, exc), connection)

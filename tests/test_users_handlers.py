@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 import pytest
+from asgiref.sync import markcoroutinefunction
 from fastapi import FastAPI
 from fastapi.exception_handlers import (
     http_exception_handler,
@@ -279,6 +280,21 @@ def test_handler_of_a_mounted_application_can_be_asked_by_others() -> None:
 
         asyncio.run(response({"type": "http"}, None, send))
         assert [message.get("status", message.get("body")) for message in sent] == [422, b"stale"]
+
+
+@WAYS
+def test_what_a_handler_answers_stays_that_is_marked_as_asynchronous(way: Way) -> None:
+    async def fail(request: Request) -> Response:
+        raise StaleError
+
+    @markcoroutinefunction
+    def handle(request: Request, exc: Exception) -> Awaitable[Response]:
+        answered: Awaitable[Response] = asynchronous(in_text)(request, exc)
+        return answered
+
+    handlers: Any = {StaleError: handle}
+    app = Starlette(routes=[Route("/", fail)], exception_handlers=handlers)
+    assert get(way(app)) == ANSWERS[in_text]
 
 
 @WAYS
