@@ -66,7 +66,7 @@ def is_settled(scope: Scope, start: Message) -> bool:
         return False
     if settled[-1] is start:
         return True
-    responses: list[Message] = settled[1:]
+    responses = [_as_written(known) for known in settled[1:]]
     headers = start.get("headers", _NOTHING)
     for known in responses:
         # Most often nothing in between has touched it.
@@ -116,10 +116,21 @@ def _departures(scope: Scope) -> list[Message]:
     return [noted for noted in scope.get(SETTLED, ())[1:] if noted.get("type") == kind]
 
 
+# What a response says of itself before it is sent.
+_STATED: Final = frozenset(("status_code", "raw_headers"))
+
 # A request has one, or a few.
 _MOST: Final = 16
 
 _NOTHING: Final[list[Message]] = []
+
+
+def _as_written(start: Message) -> Message:
+    """Give a start as it is by now: a response may write its headers when it is sent."""
+    response = start.get("response")
+    if response is None:
+        return start
+    return {"status": response.status_code, "headers": response.raw_headers}
 
 
 def _mark(start: Message) -> tuple[object, ...]:
@@ -156,10 +167,14 @@ def settling(handler: Handler) -> Handler:
 
 def _settled(response: ASGIApp | None, connection: object) -> ASGIApp | None:
     scope: object = getattr(connection, "scope", None)
-    if isinstance(response, Response) and isinstance(scope, dict):
+    # One of the user's may only be a wrapper around another.
+    if (
+        isinstance(response, Response)
+        and isinstance(scope, dict)
+        and vars(response).keys() >= _STATED
+    ):
         # It stays what it is: others may ask for it, too. It is known again by its headers.
-        start: Message = {"status": response.status_code, "headers": response.raw_headers}
-        settle(cast("Scope", scope), start)
+        settle(cast("Scope", scope), {"response": response})
         return response
     # A handler of a WebSocket's may have closed it.
     return None if response is None else settled_response(response)

@@ -313,6 +313,42 @@ def test_what_a_handler_answers_without_a_response_class_stays(way: Way) -> None
     assert get(way(app)) == ANSWERS[in_a_stream]
 
 
+class Wrapping(Response):
+    """A response that is another one, and has nothing of its own."""
+
+    def __init__(self, inner: Response) -> None:
+        self.inner = inner
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self.inner(scope, receive, send)
+
+
+class Late(PlainTextResponse):
+    """A response that is written when it is sent, as from a template."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        self.body = self.render("stale")
+        self.init_headers()
+        await super().__call__(scope, receive, send)
+
+
+@pytest.mark.parametrize(
+    "make", [lambda: Wrapping(in_text(StaleError())), lambda: Late("", 422)], ids=["wraps", "late"]
+)
+@pytest.mark.parametrize("middleware", [[], [BASE]], ids=["none", "base"])
+@WAYS
+def test_what_a_handler_answers_with_a_response_of_its_own_stays(
+    way: Way, middleware: list[Middleware], make: Callable[[], Response]
+) -> None:
+    async def fail(request: Request) -> Response:
+        raise StaleError
+
+    handlers: Any = {StaleError: asynchronous(lambda exc: make())}
+    routes = [Route("/", fail)]
+    app = Starlette(routes=routes, middleware=middleware, exception_handlers=handlers)
+    assert get(way(app)) == ANSWERS[in_text]
+
+
 # What is raised where they don't run is answered.
 
 
