@@ -7,7 +7,6 @@ from collections.abc import Awaitable
 from typing import Any, Final, Protocol
 
 from starlette.datastructures import Headers
-from starlette.routing import WebSocketRoute
 from starlette.types import Message, Receive, Scope, Send
 
 from authpi_errors._content_type import media_type_of
@@ -15,6 +14,7 @@ from authpi_errors._foreign import ForeignResponse
 from authpi_errors._handlers import has_handler_for_everything, is_answered_by_user
 from authpi_errors._messages import can_deny, send_all, sendable_close
 from authpi_errors._raised import cause_of_unread_body, is_departure
+from authpi_errors._routing import is_routed
 from authpi_errors._settled import (
     forget,
     has_departed,
@@ -275,10 +275,12 @@ class WebSocketSending(Sending):
             self.started = True
             await self.forward(message)
             return
-        # A router closes what it has no route for.
-        is_lost = "router" in self.scope and not isinstance(self.scope.get("route"), WebSocketRoute)
-        status = 404 if is_lost else status_of_close(message.get("code", 1000))
+        code: int = message.get("code", 1000)
         reason: object = message.get("reason")
+        # A router closes what it has no route for, and gives no reason.
+        may_be_lost = "router" in self.scope and code == 1000 and not reason
+        is_lost = may_be_lost and not is_routed(self.scope)
+        status = 404 if is_lost else status_of_close(code)
         # FastAPI gives a list of what it has found wrong.
         is_detail = isinstance(reason, str) or is_list(reason)
         await self._judge.substitute(status, reason if reason and is_detail else None, self)

@@ -27,7 +27,7 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Mount, Route, WebSocketRoute
 from starlette.testclient import TestClient
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
-from starlette.websockets import WebSocket, WebSocketDisconnect
+from starlette.websockets import WebSocket, WebSocketClose, WebSocketDisconnect
 
 from authpi_errors import (
     AccessDeniedError,
@@ -444,6 +444,42 @@ async def test_a_websocket_that_is_closed_before_it_is_accepted_is_denied(
     assert kinds(messages) == ["websocket.http.response.start", "websocket.http.response.body"]
     assert messages[0]["status"] == status
     assert json.loads(messages[1]["body"])["error_description"] == "Not today."
+
+
+@pytest.mark.parametrize("framework", [Starlette, FastAPI])
+@pytest.mark.parametrize(
+    ("path", "status"),
+    [
+        pytest.param("/routed/1008", 403, id="route"),
+        pytest.param("/routed/1013", 503, id="route, for a while"),
+        pytest.param("/routed/1000", 403, id="route, without a code"),
+        pytest.param("/mounted/1008", 403, id="mounted application"),
+        pytest.param("/mounted/1013", 503, id="mounted application, for a while"),
+        pytest.param("/routes/1000", 403, id="route in a mount"),
+        pytest.param("/routes/", 404, id="no route in a mount"),
+        pytest.param("/", 404, id="no route"),
+    ],
+)
+async def test_a_websocket_is_not_found_where_no_route_takes_it(
+    path: str, status: int, framework: type[Starlette]
+) -> None:
+    async def close(scope: Scope, receive: Receive, send: Send) -> None:
+        await WebSocketClose(int(scope["path"][-4:]))(scope, receive, send)
+
+    async def close_routed(websocket: WebSocket) -> None:
+        await websocket.close(websocket.path_params["code"])
+
+    routed = WebSocketRoute("/{code:int}", close_routed)
+    app = framework(
+        routes=[
+            WebSocketRoute("/routed/{code:int}", close_routed),
+            Mount("/mounted", close),
+            Mount("/routes", routes=[routed]),
+        ]
+    )
+    scope = scope_of("websocket", path=path, extensions=DENIAL)
+    start, _ = await sent_by(ErrorMiddleware(app), scope)
+    assert start["status"] == status
 
 
 async def test_a_denial_in_plain_text_is_rewritten() -> None:
