@@ -188,7 +188,6 @@ class Boundary:
         known = cause_of_crash(exc) if held else exc
         error = self.registry.find(known)
         if sending.started or (error is None and self._is_left_alone(exc, sending.scope)):
-            await sending.release()
             return False
         is_over = error is not None or (isinstance(exc, Exception) and not self._options.reraise)
         answered = self._responder.respond(

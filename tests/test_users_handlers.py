@@ -313,6 +313,21 @@ def test_what_a_handler_answers_without_a_response_class_stays(way: Way) -> None
     assert get(way(app)) == ANSWERS[in_a_stream]
 
 
+@pytest.mark.parametrize("outer", [[], [BASE]], ids=["none", "base"])
+@pytest.mark.parametrize("inner", [[], [BASE]], ids=["none", "base"])
+@FRAMEWORKS
+def test_handler_for_everything_answers_what_a_mounted_application_raises(
+    framework: type[Starlette], inner: list[Middleware], outer: list[Middleware]
+) -> None:
+    async def fail(request: Request) -> Response:
+        raise BrokenError
+
+    handlers: Any = {Exception: asynchronous(in_text)}
+    sub = framework(routes=[Route("/", fail)], middleware=inner)
+    app = framework(routes=[Mount("/", sub)], middleware=outer, exception_handlers=handlers)
+    assert get(added(app)) == ANSWERS[in_text]
+
+
 class Wrapping(Response):
     """A response that is another one, and has nothing of its own."""
 
