@@ -172,7 +172,7 @@ class Boundary:
 
     async def _answer(self, exc: BaseException, sending: Sending) -> bool:
         """Answer an exception, if nobody has yet, and say whether that is the end of it."""
-        if isinstance(exc, self._options.ignore):
+        if self.is_ignored(exc):
             await sending.release()
             return False
         if is_departure(exc, sending.scope):
@@ -235,6 +235,10 @@ class Boundary:
     def is_outermost(self, scope: Scope) -> bool:
         """Say whether there is no other boundary further out, around this connection."""
         return is_first(scope, self)
+
+    def is_ignored(self, exc: BaseException | None) -> bool:
+        """Say whether an exception is left to the framework, and so is its answer."""
+        return isinstance(exc, self._options.ignore)
 
     def may_rewrite(self, headers: Headers, body: bytes | bytearray) -> bool:
         """Say whether a response that begins so may have to be rewritten."""

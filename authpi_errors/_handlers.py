@@ -104,7 +104,7 @@ async def _left(
     default: Callable[[Any, Exception], Awaitable[ASGIApp]],
 ) -> ASGIApp:
     """Leave an exception to what would have answered it without this library."""
-    if not isinstance(exc, HTTPException) or connection.scope["type"] != "http":
+    if not isinstance(exc, HTTPException):
         raise exc
     return settled_response(await default(connection, exc))
 

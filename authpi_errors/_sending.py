@@ -42,6 +42,10 @@ class Judge(Protocol):
         """Say whether there is no other boundary further out, around this connection."""
         ...
 
+    def is_ignored(self, exc: BaseException | None) -> bool:
+        """Say whether an exception is left to the framework, and so is its answer."""
+        ...
+
     def may_rewrite(self, headers: Headers, body: bytes | bytearray) -> bool:
         """Say whether a response that begins so may have to be rewritten."""
         ...
@@ -271,7 +275,8 @@ class WebSocketSending(Sending):
         return drop(message) if self._replaced else self.forward(message)
 
     async def _close(self, message: Message) -> None:
-        if is_closed(self.scope) or is_answered_by_user(self.scope):
+        is_left = is_answered_by_user(self.scope) or self._judge.is_ignored(sys.exception())
+        if is_left or is_closed(self.scope):
             self.started = True
             await self.forward(message)
             return
@@ -286,7 +291,10 @@ class WebSocketSending(Sending):
         await self._judge.substitute(status, reason if reason and is_detail else None, self)
 
     async def _hold_denial(self, start: Message) -> None:
-        if can_deny(self.scope):
+        if self._judge.is_ignored(sys.exception()):
+            self.started = True
+            await self.forward(start)
+        elif can_deny(self.scope):
             await self._hold(start)
         else:
             # Starlette denies with a response without asking whether the server can send it.

@@ -18,7 +18,7 @@ from fastapi.exception_handlers import (
 from fastapi.exceptions import RequestValidationError
 from starlette.applications import Starlette
 from starlette.background import BackgroundTask
-from starlette.exceptions import HTTPException
+from starlette.exceptions import HTTPException, WebSocketException
 from starlette.middleware import Middleware
 from starlette.middleware.base import BaseHTTPMiddleware, RequestResponseEndpoint
 from starlette.requests import Request
@@ -30,6 +30,7 @@ from starlette.websockets import WebSocket
 
 from authpi_errors import ErrorMiddleware, ErrorRegistry, NotFoundError, install
 from tests.passing import BASE, Copying
+from tests.test_asgi_properties import is_same, served, websocket
 
 
 class StaleError(Exception):
@@ -493,18 +494,20 @@ def test_ignored_validation_error_is_answered_as_without_the_library(
         assert '"error":"conflict"' in get(served, "/numbers/7")[2]
 
 
-@pytest.mark.parametrize("framework", [Starlette, FastAPI])
+@pytest.mark.parametrize("exc", [HTTPException(403, "no"), WebSocketException(3001, "no")])
+@pytest.mark.parametrize("denial", [True, False])
+@FRAMEWORKS
 @pytest.mark.parametrize("way", [install, ErrorMiddleware])
-def test_ignored_http_exception_in_a_websocket_is_raised(
-    way: Callable[..., Any], framework: type[Starlette]
+def test_websocket_that_is_refused_by_what_is_ignored_is_so_as_without_the_library(
+    *, way: Callable[..., Any], framework: type[Starlette], denial: bool, exc: Exception
 ) -> None:
     async def refuse(socket: WebSocket) -> None:
-        raise HTTPException(403, "secret")
+        raise exc
 
-    app = framework(routes=[WebSocketRoute("/", refuse)])
-    served: ASGIApp = way(app, ignore=(HTTPException,)) or app
-    with pytest.raises(HTTPException):
-        TestClient(served).websocket_connect("/").__enter__()
+    bare, app = (framework(routes=[WebSocketRoute("/", refuse)]) for _ in range(2))
+    ours: ASGIApp = way(app, ignore=(type(exc),)) or app
+    scope = websocket(denial=denial)
+    assert is_same(served(ours, dict(scope)), served(bare, scope))
 
 
 @pytest.mark.parametrize("way", [install, ErrorMiddleware])
