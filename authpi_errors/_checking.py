@@ -1,17 +1,22 @@
-"""Makes the requests of a plan, and judges the answers."""
+"""Makes the requests of a plan, and judges the answers.
+
+Answers are judged as they are; in what is told of them, the given credentials are masked.
+"""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, NamedTuple, cast
 
+from authpi_errors._masking import mask_of
 from authpi_errors._probing import Credentials, Probe, base_of, is_same_origin, judge, plan
 from authpi_errors._registry import ErrorRegistry
 from authpi_errors._service import Service, UnreachableError
-from authpi_errors.compliance import Violation
+from authpi_errors.compliance import Response, Violation
 
 __all__ = ["Answer", "Report", "run"]
 
@@ -25,7 +30,7 @@ class Answer:
     """What came of a probe.
 
     Attributes:
-        probe: The request.
+        probe: The request, masked.
         status: The status of the answer; `None` if there was no answer.
         violations: What is wrong with it.
     """
@@ -102,15 +107,14 @@ async def run(
         document_path=found.url.removeprefix(base) if found.url.startswith(f"{base}/") else "",
         has_credentials=bool(service.headers),
     )
-    # Once more, as in `_answer`: what is escaped twice is only half read by now.
-    probes = [
-        replace(probe, path=service.mask.text(probe.path), target=service.mask.text(probe.target))
-        for probe in probes
-    ]
+    mask = mask_of(service.headers)
+    judged = partial(judge, registry=registry, mask=mask)
     answers: list[Answer] = []
     for done, probe in enumerate(probes):
-        progress(done, len(probes), probe)
-        answers.append(await _answer(service, base, probe, registry, is_first=not done))
+        shown = replace(probe, path=mask(probe.path), target=mask(probe.target))
+        progress(done, len(probes), shown)
+        answer = await _answer(service, base, probe, judged, is_first=not done)
+        answers.append(Answer(shown, *answer))
     notes = [*filter(None, [found.note]), *_notes(answers, bool(service.headers))]
     return Report(url, answers, notes)
 
@@ -158,21 +162,21 @@ def _parsed(content: bytes) -> tuple[Mapping[str, Any], str]:
             return {}, "it doesn't say that it is one"
 
 
+_Judge = Callable[[Probe, Response], list[Violation]]
+
+
 async def _answer(
-    service: Service, base: str, probe: Probe, registry: ErrorRegistry | None, *, is_first: bool
-) -> Answer:
+    service: Service, base: str, probe: Probe, judged: _Judge, *, is_first: bool
+) -> tuple[int | None, list[Violation]]:
+    """Give the status of an answer, and what is wrong with it."""
     try:
         response = await service.ask(base, probe)
     except UnreachableError as exc:
         # A service that hasn't answered anything so far isn't there; one that has breaks off.
         if is_first:
             raise
-        return Answer(probe, None, [Violation("answer", str(exc), "Each request has an answer.")])
-    violations = [
-        replace(violation, found=service.mask.text(violation.found))
-        for violation in judge(probe, response, registry)
-    ]
-    return Answer(probe, response.status, violations)
+        return None, [Violation("answer", str(exc), "Each request has an answer.")]
+    return response.status, judged(probe, response)
 
 
 def _notes(answers: Sequence[Answer], has_credentials: bool) -> Iterator[str]:

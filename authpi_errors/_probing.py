@@ -17,14 +17,14 @@ from __future__ import annotations
 
 import base64
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import Any, Final, cast
 from urllib.parse import urljoin, urlsplit
 
 from authpi_errors._registry import ErrorRegistry
-from authpi_errors.compliance import Response, Violation, check
+from authpi_errors.compliance import Response, Violation, check_masked
 
 __all__ = ["Credentials", "Probe", "base_of", "is_same_origin", "judge", "plan"]
 
@@ -320,13 +320,19 @@ def is_same_origin(one: str, other: str) -> bool:
 
 
 def judge(
-    probe: Probe, response: Response, registry: ErrorRegistry | None = None
+    probe: Probe,
+    response: Response,
+    registry: ErrorRegistry | None = None,
+    mask: Callable[[str], str] = str,
 ) -> list[Violation]:
-    """Give what is wrong with an answer; nothing, if it is no error and needn't be one."""
+    """Give what is wrong with an answer; nothing, if it is no error and needn't be one.
+
+    The mask hides what must not be printed in what was found.
+    """
     if response.status < 400:
         found = f"{response.status}, which is no error"
         return [Violation("refusal", found, probe.wanted)] if probe.wanted else []
-    violations = check(response, registry)
+    violations = check_masked(response, registry, mask)
     # RFC 9110, 15.6.2: 501 is for a method that the server knows for no resource at all. 502, 503
     # and 504 have causes that the request has no part in.
     if response.status == 500 or (response.status == 501 and probe.method != _WRONG_METHOD):

@@ -1,20 +1,13 @@
-"""Asks a service: over HTTP, or an ASGI application in this process.
-
-What it answers leaves this module without the given credentials: see `Mask`.
-"""
+"""Asks a service: over HTTP, or an ASGI application in this process."""
 
 from __future__ import annotations
 
 import asyncio
-import base64
-import binascii
-import re
 import socket
 import ssl
 from collections.abc import AsyncGenerator, Awaitable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from dataclasses import dataclass, replace
-from html.entities import codepoint2name
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import Any, Final, cast
 
@@ -24,7 +17,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from authpi_errors._probing import Credentials, Probe
 from authpi_errors.compliance import Response
 
-__all__ = ["IN_PROCESS", "Mask", "Service", "UnreachableError", "explain", "serving"]
+__all__ = ["IN_PROCESS", "Service", "UnreachableError", "explain", "serving"]
 
 IN_PROCESS: Final = "http://localhost"
 """The address of an application in this process."""
@@ -32,101 +25,9 @@ IN_PROCESS: Final = "http://localhost"
 # No error, and hardly a document, is longer.
 _MOST_BYTES: Final = 2**24
 
-# Characters. What is shorter stands in other words by chance.
-_LONG_ENOUGH: Final = 8
-_ALWAYS_SECRET: Final = frozenset({"authorization", "proxy-authorization"})
-
 
 class UnreachableError(Exception):
     """There is no service to check; the one sentence says why."""
-
-
-@dataclass(frozen=True, slots=True)
-class Mask:
-    """Puts asterisks over what is secret, in the forms that a service may give it back in.
-
-    Attributes:
-        pattern: What is secret.
-    """
-
-    pattern: re.Pattern[bytes]
-
-    @classmethod
-    def of(cls, headers: Sequence[tuple[str, str]]) -> Mask:
-        """Make one for the values of headers: each as a whole, and what it consists of.
-
-        Short ones are no secrets, but for those that authenticate: they may be in any text.
-        """
-        secrets = {
-            part
-            for name, value in headers
-            for part in _parts(value)
-            if len(part) >= (1 if name.lower() in _ALWAYS_SECRET else _LONG_ENOUGH)
-        }
-        longest_first = sorted(secrets, key=lambda secret: (-len(secret), secret))
-        forms = "|".join(form for secret in longest_first for form in _forms(secret))
-        # Without an alternative it is what never matches.
-        return cls(re.compile(forms.encode() or b"(?!)"))
-
-    def bytes(self, content: bytes) -> bytes:
-        """Give as many bytes as there were: JSON stays JSON."""
-        return self.pattern.sub(lambda match: b"*" * len(match[0]), content)
-
-    def text(self, text: str) -> str:
-        """Mask a text."""
-        return self.bytes(text.encode(errors="surrogateescape")).decode(errors="surrogateescape")
-
-
-def _parts(value: str) -> Iterator[str]:
-    """Give a header's value, and what is secret in it by itself: a token, a password, cookies."""
-    yield value
-    scheme, _, rest = value.partition(" ")
-    yield rest.strip()
-    for cookie in value.split(";"):
-        yield cookie.partition("=")[2].strip()
-    if scheme.lower() == "basic":
-        try:
-            pair = base64.b64decode(rest).decode()
-        except (binascii.Error, UnicodeDecodeError):
-            return
-        yield from (pair, pair.partition(":")[2])
-
-
-def _forms(secret: str) -> Iterator[str]:
-    """Give a secret's forms as patterns: any of its characters may be escaped, or not.
-
-    No character of a text can be read in two ways: the time is linear.
-    """
-    bound = "" if len(secret) >= _LONG_ENOUGH else r"\w"
-    for escaped in (re.escape, _in_json, _in_url, _in_html):
-        form = "".join(map(escaped, secret))
-        yield f"(?<!{bound}){form}(?!{bound})" if bound else form
-
-
-def _in_json(character: str) -> str:
-    r"""Give a character as JSON has it (RFC 8259, 7), or JSON in JSON: `=`, `\u003d`, `\\u003d`."""
-    units = character.encode("utf-16-be").hex()
-    escaped = "".join(rf"\\{{1,4}}u{units[i : i + 4]}" for i in range(0, len(units), 4))
-    return f"(?:{_PLAIN_IN_JSON.get(character) or re.escape(character)}|(?i:{escaped}))"
-
-
-_PLAIN_IN_JSON: Final = {"\\": r"\\\\", '"': r'\\{1,4}"', "/": r"\\{0,4}/"}
-
-
-def _in_url(character: str) -> str:
-    escaped = "".join(f"%{byte:02x}" for byte in character.encode())
-    plain = "" if character == "%" else f"{re.escape(character)}|"
-    return f"(?:{plain}(?i:{escaped}))"
-
-
-def _in_html(character: str) -> str:
-    number = ord(character)
-    name = _NAMES_IN_HTML.get(number, f"#{number}")
-    plain = "" if character == "&" else f"{re.escape(character)}|"
-    return f"(?:{plain}&(?:#0{{0,6}}{number}|(?i:#x0{{0,6}}{number:x})|{name});)"
-
-
-_NAMES_IN_HTML: Final = {**codepoint2name, ord("'"): "apos"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,14 +38,12 @@ class Service:
         client: What sends the requests.
         headers: The headers that were given, credentials among them.
         timeout: The seconds that a whole answer may take.
-        mask: What hides the headers' values in the answers.
         notes: Sentences about the end of an application in this process, once it has ended.
     """
 
     client: httpx2.AsyncClient
     headers: Sequence[tuple[str, str]]
     timeout: float
-    mask: Mask
     notes: Sequence[str] = ()
 
     async def ask(self, base: str, probe: Probe) -> Response:
@@ -189,8 +88,8 @@ class Service:
         except Exception as exc:
             # The text of an exception may quote the request.
             raise UnreachableError(explain(exc, request.url, self.timeout)) from None
-        headers = [(name, self.mask.text(value)) for name, value in response.headers.multi_items()]
-        return Response(response.status_code, headers, self.mask.bytes(content), request.method)
+        headers = response.headers.multi_items()
+        return Response(response.status_code, headers, content, request.method)
 
     async def _receive(
         self, request: httpx2.Request, first_status_read: int
@@ -291,7 +190,7 @@ async def serving(
             limits=httpx2.Limits(max_keepalive_connections=0),
         )
         await stack.enter_async_context(client)
-        yield Service(client, headers, seconds, Mask.of(headers), notes)
+        yield Service(client, headers, seconds, notes)
 
 
 class _InProcess:

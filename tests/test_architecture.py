@@ -56,6 +56,7 @@ ORDER = (
     "_received",
     "compliance",
     "testing",
+    "_masking",
     "_probing",
     "_service",
     "_checking",

@@ -51,12 +51,11 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from authpi_errors import ErrorCode, ErrorRegistry, install
 from authpi_errors._cli import cli
-from authpi_errors._service import Mask, explain
+from authpi_errors._service import explain
 from authpi_errors.codes import CODES
 from examples import core_api as core_api_folder
 from examples.core_api import create_app, demo
 from examples.core_api.serving import serving
-from tests.growth import is_linear
 
 BASIC = "Basic " + base64.b64encode(":".join(demo.FULL.pair).encode()).decode()
 RANDOM = re.compile("[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
@@ -1073,9 +1072,35 @@ def test_an_interruption_is_no_verdict(named: Callable[..., str]) -> None:
     assert (result.exit_code, result.output) == (130, "")
 
 
-# Credentials are never printed
+# Credentials change no verdict, and are never printed
 
-PASSWORD = 'p"ä/s<s'
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        pytest.param("Accept: application/json", id="a media type"),
+        pytest.param("X-Tenant: not_found", id="a code"),
+        pytest.param("X-Debug: true", id="a word of JSON"),
+        pytest.param("X-None: a", id="a letter"),
+        pytest.param('Cookie: sid="users"', id="a path"),
+        pytest.param("Authorization: Basic dGVzdDplcnJvcg==", id="a password that is a member"),
+    ],
+)
+def test_what_stands_in_a_right_answer_by_chance_is_no_violation(
+    named: Callable[..., str], header: str
+) -> None:
+    app = FastAPI()
+    app.get("/users/{user_id}")(read_user)
+    install(app)
+    status, report = read(named(app), "-H", header)
+    assert (status, report["requests"], report["violations"]) == (0, 5, [])
+
+
+def test_of_credentials_that_are_cut_off_nothing_is_printed(named: Callable[..., str]) -> None:
+    token = "secret" * 40
+    output = call("check", named(echo(f"{token}.", {})), "-H", f"X-Key: {token}").output
+    assert "error: ***." in output
+    assert "secret" not in output
 
 
 def echo(text: str, headers: dict[str, str]) -> ASGIApp:
@@ -1170,60 +1195,6 @@ def test_credentials_that_a_service_gives_back_escaped_are_not_printed(
     assert re.search(r"error: no\s+\*\*", result.stdout)
     assert "/**" in result.stdout
     assert "good" not in html.unescape(unquote(result.output))
-
-
-def test_what_is_masked_keeps_its_length() -> None:
-    mask = Mask.of(
-        [("Authorization", "Basic " + base64.b64encode(f"a:{PASSWORD}".encode()).decode())]
-    )
-    for form in (PASSWORD.encode(), json.dumps(PASSWORD)[1:-1].encode()):
-        assert mask.bytes(b'{"x": "' + form + b'"}') == b'{"x": "' + b"*" * len(form) + b'"}'
-
-
-def test_what_is_masked_is_masked_to_its_end() -> None:
-    mask = Mask.of(
-        [("X-First", "tok_good"), ("X-Second", "tok_good_too"), ("X-Third", "tok_good_")]
-    )
-    assert mask.text("tok_good, tok_good_too, tok_good_") == "********, ************, *********"
-
-
-@pytest.mark.parametrize(
-    "form",
-    [
-        pytest.param(json.dumps(PASSWORD)[1:-1].encode("utf-8"), id="JSON"),
-        pytest.param(b"p\\u0022\\u00E4\\/s\\u003Cs", id="escaped"),
-        pytest.param(rb'p\\"\\u00e4/s<s', id="JSON in JSON"),
-        pytest.param(b"p%22%C3%a4/s%3cs", id="a URL"),
-        pytest.param(b"p&quot;&auml;&#47;s&lt;s", id="HTML"),
-        pytest.param("p&#34;ä/s&#x003C;s".encode(), id="HTML by numbers"),
-    ],
-)
-def test_each_character_may_be_escaped_or_not(form: bytes) -> None:
-    mask = Mask.of(
-        [("Authorization", f"Basic {base64.b64encode(f'a:{PASSWORD}'.encode()).decode()}")]
-    )
-    assert mask.bytes(b'"' + form + b'"') == b'"' + b"*" * len(form) + b'"'
-
-
-def test_masking_takes_linear_time() -> None:
-    mask = Mask.of([("Authorization", 'Bearer \\\\\\\\\\\\\\\\""""////&&&&%%%%aaaa')])
-
-    def stays(text: bytes) -> None:
-        assert mask.bytes(text) == text
-
-    for text in (b"\\", b'\\"', b"\\/", b"&#0", b"&", b"%", b"%25", b"&amp;", b"a", b"\\u005c"):
-        assert is_linear(stays, text.__mul__, 50_000)
-
-
-@pytest.mark.parametrize(("secret", "masked"), [("abcdefg", "abcdefg"), ("abcdefgh", "********")])
-def test_what_is_long_enough_is_a_secret_in_any_header(secret: str, masked: str) -> None:
-    assert Mask.of([("X-Key", secret)]).text(secret) == masked
-
-
-def test_what_is_no_secret_is_not_masked() -> None:
-    mask = Mask.of([("X-Debug", "true"), ("Authorization", "Basic YTpi"), ("X-Empty", "")])
-    assert mask.text('{"b": true, "able": "b"}') == '{"*": true, "able": "*"}'
-    assert Mask.of([]).text("b") == "b"
 
 
 @pytest.mark.parametrize(
