@@ -8,6 +8,7 @@ import ssl
 from collections.abc import AsyncGenerator, Awaitable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import Any, Final, cast
 
@@ -28,6 +29,10 @@ _MOST_BYTES: Final = 2**24
 
 class UnreachableError(Exception):
     """There is no service to check; the one sentence says why."""
+
+
+# The extension of a request that says from which status on its body is read.
+_READ_FROM: Final = "authpi_errors.read_from"
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,10 +63,9 @@ class Service:
             if (probe.credentials is Credentials.GIVEN or name.lower() == "host")
             and name.lower() not in map(str.lower, probe.headers)
         ]
-        request = self._request(
-            probe.method, base + probe.target, [*given, *probe.headers.items()], probe.body
-        )
-        response = await self._exchange(request, first_status_read=400)
+        headers = [*given, *probe.headers.items()]
+        url = base + probe.target
+        response = await self._exchange(probe.method, url, headers, probe.body, read_from=400)
         return replace(response, has_credentials=_has_credentials(probe, given))
 
     async def fetch(self, url: str, *, has_credentials: bool) -> Response:
@@ -70,33 +74,42 @@ class Service:
         Raises:
             UnreachableError: As for `ask`.
         """
-        request = self._request("GET", url, self.headers if has_credentials else ())
-        return await self._exchange(request, first_status_read=200)
+        headers = self.headers if has_credentials else ()
+        return await self._exchange("GET", url, headers, b"", read_from=200)
 
-    def _request(
-        self, method: str, url: str, headers: Sequence[tuple[str, str]], body: bytes = b""
-    ) -> httpx2.Request:
+    async def _exchange(
+        self,
+        method: str,
+        url: str,
+        headers: Sequence[tuple[str, str]],
+        body: bytes,
+        *,
+        read_from: int,
+    ) -> Response:
+        """Make a request, and read the body if the status is not below this one."""
         try:
-            return self.client.build_request(method, url, headers=headers, content=body or None)
+            request = self.client.build_request(
+                method,
+                url,
+                headers=headers,
+                content=body or None,
+                extensions={_READ_FROM: read_from},
+            )
         except httpx2.InvalidURL:
             raise UnreachableError("The URL is not valid.") from None
-
-    async def _exchange(self, request: httpx2.Request, *, first_status_read: int) -> Response:
         try:
             async with asyncio.timeout(self.timeout):
-                response, content = await self._receive(request, first_status_read)
+                response, content = await self._receive(request)
         except Exception as exc:
             # The text of an exception may quote the request.
             raise UnreachableError(explain(exc, request.url, self.timeout)) from None
-        headers = response.headers.multi_items()
-        return Response(response.status_code, headers, content, request.method)
+        received = response.headers.multi_items()
+        return Response(response.status_code, received, content, method)
 
-    async def _receive(
-        self, request: httpx2.Request, first_status_read: int
-    ) -> tuple[httpx2.Response, bytes]:
+    async def _receive(self, request: httpx2.Request) -> tuple[httpx2.Response, bytes]:
         response = await self.client.send(request, stream=True)
         async with aclosing(response):
-            is_read = response.status_code >= first_status_read
+            is_read = response.status_code >= request.extensions[_READ_FROM]
             return response, await _content(response) if is_read else b""
 
 
@@ -179,7 +192,7 @@ async def serving(
         notes: list[str] = []
         if app is not None:
             state = await stack.enter_async_context(_lifespan(app, seconds, notes))
-            transport = httpx2.ASGITransport(_InProcess(app, state), raise_app_exceptions=False)
+            transport = _InProcess(app, state)
         client = httpx2.AsyncClient(
             transport=transport,
             timeout=seconds,
@@ -193,21 +206,26 @@ async def serving(
         yield Service(client, headers, seconds, notes)
 
 
-class _InProcess:
+class _InProcess(httpx2.AsyncBaseTransport):
     """Does for an application what a server does and `ASGITransport` doesn't."""
 
     def __init__(self, app: ASGIApp, state: Mapping[str, Any]) -> None:
         self._app = app
         self._state = state
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
+        app = partial(self._serve, request.extensions[_READ_FROM])
+        transport = httpx2.ASGITransport(app, raise_app_exceptions=False)
+        return await transport.handle_async_request(request)
+
+    async def _serve(self, read_from: int, scope: Scope, receive: Receive, send: Send) -> None:
         is_complete = False
 
         async def send_some(message: Message) -> None:
             nonlocal is_complete
             await send(_framed(message))
             is_complete = message["type"] == _BODY and not message.get("more_body", False)
-            if _is_stream(message):
+            if _is_unframed(message) and message["status"] < read_from:
                 # What ASGI says of a client that has left: nobody waits for the end of a stream.
                 raise OSError("The client has left.")
 
@@ -223,12 +241,8 @@ class _InProcess:
 _BODY: Final = "http.response.body"
 
 
-def _is_stream(message: Message) -> bool:
-    """Say whether a success begins that doesn't say how long it is."""
-    return _is_unframed(message) and message["status"] < 400
-
-
 def _is_unframed(message: Message) -> bool:
+    """Say whether a response begins that doesn't say how long it is."""
     if message["type"] != "http.response.start":
         return False
     return not any(name.lower() == b"content-length" for name, _ in message.get("headers", ()))

@@ -953,6 +953,23 @@ def test_a_stream_without_an_end_is_left(
     assert report["notes"] == ["Not an error, so not checked: 200 GET /events/{id} (random names)."]
 
 
+@pytest.mark.parametrize("more_body", [False, True], ids=["at once", "in pieces"])
+def test_a_document_without_a_length_is_read(named: Callable[..., str], *, more_body: bool) -> None:
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["path"] != "/openapi.json":
+            await Response(status_code=404)(scope, receive, send)
+            return
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        document = b'{"openapi": "3.1.0", "paths": {"/users/{id}": {"get": {}}}}'
+        for piece in (document[:20], document[20:]) if more_body else (document,):
+            await send({"type": "http.response.body", "body": piece, "more_body": more_body})
+        if more_body:
+            await send({"type": "http.response.body"})
+
+    paths = {item["path"] for item in read(named(app))[1]["violations"]}
+    assert "/users/{id}" in paths
+
+
 def test_an_application_is_started_and_stopped(named: Callable[..., str]) -> None:
     events: list[str] = []
 
