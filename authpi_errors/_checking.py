@@ -115,8 +115,8 @@ async def run(
         progress(done, len(probes), shown)
         answer = await _answer(service, base, probe, judged, is_first=not done)
         answers.append(Answer(shown, *answer))
-    notes = [*filter(None, [found.note]), *_notes(answers, bool(service.headers))]
-    return Report(url, answers, notes)
+    notes = [found.note, _elsewhere(answers, found, mask(base))]
+    return Report(url, answers, [*filter(None, notes), *_notes(answers, bool(service.headers))])
 
 
 async def _find(service: Service, url: str, openapi: str | None) -> _Found:
@@ -177,6 +177,22 @@ async def _answer(
             raise
         return None, [Violation("answer", str(exc), "Each request has an answer.")]
     return response.status, judged(probe, response)
+
+
+def _elsewhere(answers: Sequence[Answer], found: _Found, base: str) -> str:
+    """Say that the document's paths seem not to be there: a 404 is right for any other name."""
+    statuses = {
+        answer.status
+        for answer in answers
+        if answer.probe.target == answer.probe.path and not found.url.endswith(answer.probe.path)
+    }
+    if statuses != {404}:
+        return ""
+    return (
+        "All paths of the document that take no random names are answered with 404: perhaps they "
+        f"don't begin at {base}. The URL to check says where, if it has a path; else the first of "
+        "the document's servers does, and --openapi may name another document."
+    )
 
 
 def _notes(answers: Sequence[Answer], has_credentials: bool) -> Iterator[str]:

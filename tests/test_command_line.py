@@ -585,6 +585,35 @@ def test_without_a_document_a_random_path_is_asked(
 
 
 @pytest.mark.parametrize(
+    ("server", "path", "is_missed"),
+    [
+        pytest.param("/", "/users", False, id="there"),
+        pytest.param("/api", "/users", True, id="elsewhere"),
+        pytest.param("/api", "/users/{user_id}", False, id="elsewhere, perhaps: names are random"),
+    ],
+)
+def test_paths_that_seem_to_begin_elsewhere_are_said_to(
+    named: Callable[..., str], tmp_path: Path, *, server: str, path: str, is_missed: bool
+) -> None:
+    app = plain()
+    install(app)
+    file = tmp_path / "openapi.json"
+    file.write_text(
+        json.dumps(
+            {
+                "openapi": "3.1.0",
+                "servers": [{"url": server}],
+                "paths": {path: {"post": operation(has_body=True), "get": {}}},
+            }
+        )
+    )
+    status, report = read(named(app), "--openapi", str(file))
+    assert (status, report["violations"]) == (0, [])
+    expected = "perhaps they don't begin at http://localhost/api. The URL to check says where"
+    assert [expected in note for note in report["notes"]] == [True] * is_missed
+
+
+@pytest.mark.parametrize(
     ("place", "expected"),
     [
         pytest.param(
