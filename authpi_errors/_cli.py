@@ -9,11 +9,12 @@ import traceback
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager, redirect_stdout
 from dataclasses import replace
+from functools import partial
 from inspect import iscoroutine, signature
 from pathlib import Path
 from pkgutil import resolve_name
-from types import FunctionType
-from typing import Final, cast
+from types import FunctionType, MethodType
+from typing import Final, TypeGuard, cast
 from urllib.parse import urlsplit
 from uuid import uuid4
 
@@ -231,22 +232,41 @@ def _target(service: str) -> tuple[str, ASGIApp | None]:
 
 def _application(name: str) -> ASGIApp:
     app = _load(name)
-    if isinstance(app, FunctionType) and _needs_nothing(app):
+    if _makes_one(app):
         try:
-            app = app()
-        except Exception as exc:
+            with redirect_stdout(sys.stderr):
+                app = app()
+        except (Exception, SystemExit) as exc:
             raise _Failed(f"{name} makes no application: {_last_line(exc)}") from exc
     if iscoroutine(app):
         # Or Python warns that nobody has awaited it.
         app.close()
     if not callable(app) or isinstance(app, type):
         raise _Failed(f"{name} is not an ASGI application, but {_a(app)}.")
+    if not _takes(app, 3):
+        raise _Failed(
+            f"{name} is no ASGI application, which takes scope, receive and send; nor does it make "
+            "one without arguments."
+        )
     return cast("ASGIApp", app)
 
 
-def _needs_nothing(function: FunctionType) -> bool:
+def _makes_one(value: object) -> TypeGuard[Callable[[], object]]:
+    """Say whether something is called without arguments to make an application."""
+    if not callable(value) or isinstance(value, type) or not _takes(value, 0):
+        return False
+    # An object that takes anything is an application that leaves it to another.
+    return isinstance(value, FunctionType | MethodType | partial) or not _takes(value, 3)
+
+
+def _takes(function: Callable[..., object], count: int) -> bool:
+    """Say whether something can be called with so many arguments; if it isn't known, with some."""
     try:
-        signature(function).bind()
+        parameters = signature(function)
+    except (TypeError, ValueError):
+        return count > 0
+    try:
+        parameters.bind(*range(count))
     except TypeError:
         return False
     return True

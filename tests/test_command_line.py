@@ -27,6 +27,7 @@ from contextlib import (
     suppress,
 )
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Any
@@ -1090,6 +1091,91 @@ def test_a_stop_that_hangs_hides_no_failure(named: Callable[..., str], tmp_path:
             str(tmp_path / "none.json"),
         )
         == "--openapi names no OpenAPI 3 document in JSON: No such file or directory."
+    )
+
+
+def _make(*settings: str) -> FastAPI:
+    """Makes a plain application."""
+    return plain()
+
+
+class _Maker:
+    """Makes plain applications."""
+
+    def __call__(self) -> FastAPI:
+        """Makes one."""
+        return plain()
+
+    def make(self, *settings: str) -> FastAPI:
+        """Makes one, with settings."""
+        return _make(*settings)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        pytest.param(partial(plain), id="partial"),
+        pytest.param(partial(_Maker().make, "debug"), id="partial, with arguments"),
+        pytest.param(_Maker(), id="an object"),
+        pytest.param(_Maker().make, id="a method"),
+        pytest.param(_make, id="a function that takes anything"),
+    ],
+)
+def test_what_can_be_called_without_arguments_makes_an_application(
+    named: Callable[..., str], make: Callable[..., FastAPI]
+) -> None:
+    assert findings(read(named(make))[1]) == PLAIN
+
+
+class _Wrapper:
+    """An application that leaves to another what it takes."""
+
+    async def __call__(self, *arguments: Any) -> None:
+        """Serves a request."""
+        await plain()(*arguments)
+
+
+class _Unreadable(_Wrapper):
+    """One of which Python can't say what it takes."""
+
+    __signature__ = 5
+
+
+def _configure(settings: str) -> None: ...
+
+
+@pytest.mark.parametrize("app", [_Wrapper(), _Unreadable()], ids=["anything", "unknown"])
+def test_an_application_may_take_anything(named: Callable[..., str], app: ASGIApp) -> None:
+    assert findings(read(named(app))[1]) == PLAIN
+
+
+@pytest.mark.parametrize(
+    "thing",
+    [
+        pytest.param(_configure, id="needs an argument"),
+        pytest.param(lambda: _configure, id="makes what needs an argument"),
+    ],
+)
+def test_what_takes_something_else_is_no_application(
+    named: Callable[..., str], thing: object
+) -> None:
+    assert sentence("check", named(thing)) == (
+        "named:thing is no ASGI application, which takes scope, receive and send; nor does it make "
+        "one without arguments."
+    )
+
+
+def test_what_making_an_application_prints_is_no_result(named: Callable[..., str]) -> None:
+    def make() -> FastAPI:
+        sys.stdout.write("Written while it is made.")
+        return plain()
+
+    assert findings(read(named(make))[1]) == PLAIN
+
+
+def test_a_function_that_exits_makes_no_application(named: Callable[..., str]) -> None:
+    assert sentence("check", named(lambda: sys.exit(0))) == (
+        "named:thing makes no application: SystemExit: 0"
     )
 
 
