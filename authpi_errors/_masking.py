@@ -52,7 +52,7 @@ def _parts(value: str) -> Iterator[str]:
 def _forms(secret: str) -> Iterator[str]:
     """Give a secret's forms as patterns: any of its characters may be escaped, or not.
 
-    No character of a text can be read in two ways: the time is linear.
+    No character of a text can be read in two ways, or its next ones tell: the time is linear.
     """
     bound = "" if len(secret) >= _LONG_ENOUGH else r"\w"
     for escaped in (re.escape, _in_json, _in_url, _in_html):
@@ -71,7 +71,8 @@ _PLAIN_IN_JSON: Final = {"\\": r"\\\\", '"': r'\\{1,4}"', "/": r"\\{0,4}/"}
 
 
 def _in_url(character: str) -> str:
-    escaped = "".join(f"%{byte:02x}" for byte in character.encode())
+    """Give a character as URLs and forms have it, or a URL in a URL: `=`, `%3d`, `%253d`."""
+    escaped = "".join(f"%(?:25)?{byte:02x}" for byte in character.encode())
     plain = {"%": "", " ": r"[ +]|"}.get(character, f"{re.escape(character)}|")
     return f"(?:{plain}{escaped})"
 

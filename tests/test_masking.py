@@ -29,6 +29,7 @@ def basic(name: str, password: str) -> tuple[str, str]:
         pytest.param("p\\u0022\\u00E4\\/s \\u003Cs", id="escaped"),
         pytest.param(r'p\\"\\u00e4/s <s', id="JSON in JSON"),
         pytest.param(quote(PASSWORD), id="a URL"),
+        pytest.param(quote(quote(PASSWORD)), id="a URL in a URL"),
         pytest.param(quote_plus(PASSWORD), id="a form"),
         pytest.param("p%22%C3%a4/s+%3cs", id="a form, in either case"),
         pytest.param(html.escape(PASSWORD), id="HTML"),
@@ -101,5 +102,5 @@ def test_masking_takes_linear_time() -> None:
     def stays(text: str) -> None:
         assert mask(text) == text
 
-    for text in ("\\", '\\"', "\\/", "&#0", "&", "%", "%25", "&amp;", "a", "\\u005c", "+", " "):
+    for text in ("\\", '\\"', "\\/", "&#0", "&", "%", "%25", "%2525", "&amp;", "\\u005c", "+", " "):
         assert is_linear(stays, text.__mul__, 50_000)
