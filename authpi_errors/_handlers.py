@@ -43,10 +43,8 @@ _NO_ROUTES: Final = (Mount, type(None))
 
 def make_handler(
     responder: Responder,
-    default: Callable[[Any, Exception], Awaitable[ASGIApp]],
+    default: Callable[[Any, Exception], Awaitable[ASGIApp]] | None,
     notice: Callable[[], None] | None = None,
-    *,
-    is_mounted: bool = False,
 ) -> Callable[[HTTPConnection, Exception], Awaitable[ASGIApp]]:
     """Make what answers the exceptions that the registry expects, as a Starlette exception handler.
 
@@ -55,9 +53,9 @@ def make_handler(
     Args:
         responder: Answers the exceptions.
         default: The handler whose place this one takes. It still answers an `HTTPException` that
-            is no error, such as a redirect, and one that is to be ignored.
+            is no error, such as a redirect, and one that is to be ignored. `None` in a mounted
+            application, inside all of whose middleware the answer is given.
         notice: Called before the first answer.
-        is_mounted: Whether it stands in a mounted application, inside all of that one's middleware.
     """
 
     async def handle(connection: HTTPConnection, exc: Exception) -> ASGIApp:
@@ -70,10 +68,10 @@ def make_handler(
         # middleware of the mount behind.
         is_of_mount = (
             "app_root_path" in scope
-            and not is_mounted
+            and default is not None
             and isinstance(scope.get("route"), _NO_ROUTES)
         )
-        is_of_router = type(exc) is HTTPException and not is_mounted and is_nested(scope)
+        is_of_router = type(exc) is HTTPException and default is not None and is_nested(scope)
         if scope["type"] == "http" and not (is_of_mount or is_of_router):
             messages = responder.plain(exc, scope)
             if messages is not None:
@@ -86,7 +84,7 @@ def make_handler(
             raise exc
         error = responder.registry.find(exc)
         if error is None:
-            if not _is_no_error(exc):
+            if default is None or not _is_no_error(exc):
                 raise exc
             return await default(connection, exc)
         respond = partial(_send_and_notify, responder, responder.respond(exc, error, scope))
@@ -101,10 +99,10 @@ def make_handler(
 async def _left(
     connection: HTTPConnection,
     exc: Exception,
-    default: Callable[[Any, Exception], Awaitable[ASGIApp]],
+    default: Callable[[Any, Exception], Awaitable[ASGIApp]] | None,
 ) -> ASGIApp:
     """Leave an exception to what would have answered it without this library."""
-    if not isinstance(exc, HTTPException):
+    if default is None or not isinstance(exc, HTTPException):
         raise exc
     return settled_response(await default(connection, exc))
 
@@ -276,7 +274,7 @@ _DEFAULTS: Final[dict[Any, Any]] = {
 def _answering(responder: Responder) -> Callable[..., Awaitable[ASGIApp]]:
     """Make what answers in the place of a default handler, which it gets as its last argument."""
     options, registry = responder.options, responder.registry
-    ours = make_handler(responder, _STARLETTE.http_exception, is_mounted=True)
+    ours = make_handler(responder, None)
 
     async def answer(
         connection: HTTPConnection, exc: Exception, default: Handler | None
@@ -325,13 +323,12 @@ _ASKING: Final = _asking(None)
 
 
 def _is_asking(handler: object) -> bool:
-    return _is_ours(handler) and _DEFAULT in vars(handler)
+    return _is_ours(handler) and hasattr(handler, _DEFAULT)
 
 
 def _unasked(handler: object) -> object:
     """Give the default that a handler has which asks; any other is what it is."""
-    has: dict[str, object] = vars(handler) if _is_asking(handler) else {}
-    return has.get(_DEFAULT, handler)
+    return getattr(handler, _DEFAULT) if _is_asking(handler) else handler
 
 
 def _is_invalid_request(key: object) -> TypeGuard[type[Exception]]:
