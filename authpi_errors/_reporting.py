@@ -145,11 +145,11 @@ class Reporter:
         Returns:
             The record for `notify`; `None` if there is no hook.
         """
+        scope[_REPORTED] = status, reference, self._on_error is not None
         level = _level(status)
         is_logged = logger.isEnabledFor(level) and not is_repeated
         if not is_logged and self._on_error is None:
             return None
-        scope[_REPORTED] = status, reference, self._on_error
         method, route = _method(scope), self._routes.template(scope)
         if is_logged:
             attributes = {
@@ -178,8 +178,8 @@ class Reporter:
         _emit(level, message, attributes, exc)
 
     def has_told(self, scope: Scope) -> bool:
-        """Say whether the hook, if there is one, was told of the last error that was reported."""
-        return self._on_error is None or scope.get(_REPORTED, _NOTHING)[2] is self._on_error
+        """Say whether a hook, if there is one, is told of the last error that was reported."""
+        return self._on_error is None or bool(scope.get(_REPORTED, _NOTHING)[2])
 
     async def notify(self, record: ErrorRecord) -> None:
         """Call the user's hook. What it raises is logged, and changes nothing."""
@@ -242,7 +242,7 @@ def reported_reference(scope: Scope, status: int, exc: BaseException | None) -> 
 
 
 # In the scope of a connection, of the last error that was reported: its status, its reference, and
-# the hook that is told.
+# whether a hook is told, which is that of the application that has answered it.
 _REPORTED: Final = "authpi_errors.reported"
 _NOTHING: Final = None, None, None
 

@@ -7,7 +7,7 @@ once: templates, routes, and which exceptions come in storms.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from logging import ERROR, WARNING
+from logging import WARNING
 from typing import Final
 
 from starlette.types import Scope
@@ -22,7 +22,6 @@ from authpi_errors._reporting import (
     ErrorRecord,
     Reporter,
     log,
-    logger,
     reported_reference,
     was_reported,
 )
@@ -78,16 +77,15 @@ class Responder:
         reference = self._reporter.reference(scope)
         note_reference(exc, reference)
         code = template.code
-        if logger.isEnabledFor(ERROR):
-            self._reporter.report(
-                code.value,
-                code.status,
-                reference,
-                scope,
-                exc,
-                is_unexpected=True,
-                raised_again=raised_again,
-            )
+        self._reporter.report(
+            code.value,
+            code.status,
+            reference,
+            scope,
+            exc,
+            is_unexpected=True,
+            raised_again=raised_again,
+        )
         return template.plain_with_reference(reference)
 
     def respond(

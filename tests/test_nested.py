@@ -5,17 +5,19 @@ is no error of anybody's.
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Any, Final
 
 import pytest
 from fastapi import FastAPI
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
+from starlette.middleware.base import BaseHTTPMiddleware, RequestResponseEndpoint
 from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import PlainTextResponse, Response
@@ -25,6 +27,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from authpi_errors import ErrorMiddleware, ErrorRecord, NotFoundError, install
+from authpi_errors._reporting import logger
 from authpi_errors._sending import drop
 from authpi_errors._settled import SETTLED
 from tests.passing import BASE, Copying
@@ -50,6 +53,16 @@ class Watch:
     def install(self, app: Starlette) -> Starlette:
         install(app, on_error=self)
         return app
+
+
+@dataclass
+class Telling:
+    """An object with a hook that is a method: each time that it is asked for, another one."""
+
+    told: list[ErrorRecord] = field(default_factory=list[ErrorRecord])
+
+    async def tell(self, record: ErrorRecord) -> None:
+        self.told.append(record)
 
 
 class Passing:
@@ -543,3 +556,42 @@ def test_of_two_errors_the_one_that_is_sent_is_told_once() -> None:
     response = TestClient(app, raise_server_exceptions=False).get("/")
     assert (response.status_code, response.json()["error"]) == (500, "server_error")
     assert [record.status for record in watch.told] == [500]
+
+
+async def word(request: Request, call_next: RequestResponseEndpoint) -> Response:
+    """Say sorry, whatever the answer was."""
+    return PlainTextResponse("Sorry.", (await call_next(request)).status_code)
+
+
+WORDING: Final = Middleware(BaseHTTPMiddleware, dispatch=word)
+
+
+def reference_in(server: Server) -> str | None:
+    """Read the reference that the client gets."""
+    document: dict[str, Any] = json.loads(server.sent[1]["body"])
+    return document.get("reference")
+
+
+def test_bug_has_one_reference_also_where_the_log_is_turned_off(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(logger, "disabled", True)
+    bug = RuntimeError()
+    app = Starlette(routes=[Mount("/", Application((), bug))], middleware=[WORDING])
+    install(app)
+    reference = reference_in(served(app, http()))
+    assert bug.__notes__ == [f"reference: {reference}"]
+
+
+@pytest.mark.parametrize("error", [NotFoundError(), RuntimeError()], ids=["expected", "a bug"])
+@pytest.mark.parametrize("is_shared", [True, False], ids=["one hook", "two hooks"])
+def test_hook_of_the_nearest_application_is_told_also_where_middleware_words_its_answer(
+    error: Exception, is_shared: bool
+) -> None:
+    inner, outer = Telling(), Telling()
+    mounted = Starlette(routes=[Mount("/", Application((), error))])
+    install(mounted, on_error=inner.tell)
+    app = Starlette(routes=[Mount("/", mounted, middleware=[WORDING])])
+    install(app, on_error=inner.tell if is_shared else outer.tell)
+    served(app, http())
+    assert ([record.exception for record in inner.told], outer.told) == ([error], [])
