@@ -37,7 +37,7 @@ from authpi_errors._handlers import (
 from authpi_errors._messages import answer, send_all
 from authpi_errors._raised import cause_of_crash, is_departure, is_to_be_answered
 from authpi_errors._reporting import log
-from authpi_errors._responding import Answered, Responder
+from authpi_errors._responding import Answered, Responder, notify_of_rest
 from authpi_errors._sending import Sending, WebSocketSending, drop
 from authpi_errors._settled import (
     SETTLED,
@@ -159,7 +159,7 @@ class Boundary:
             if not await self._answer(exc, sending):
                 raise
         else:
-            if not sending.accepted:
+            if sending.started or not sending.accepted:
                 await self._complete(sending)
 
     async def _complete(self, sending: Sending) -> None:
@@ -169,9 +169,16 @@ class Boundary:
         elif not sending.started and not has_departed(sending.scope):
             log(ERROR, "The application has ended without a response")
             await self.substitute(500, None, sending)
+        await notify_of_rest(sending.scope)
 
     async def _answer(self, exc: BaseException, sending: Sending) -> bool:
         """Answer an exception, if nobody has yet, and say whether that is the end of it."""
+        is_over = await self._answer_or_release(exc, sending)
+        scope = sending.scope
+        await notify_of_rest(scope, exc, is_outermost=self.is_outermost(scope))
+        return is_over
+
+    async def _answer_or_release(self, exc: BaseException, sending: Sending) -> bool:
         if self.is_ignored(exc):
             await sending.release()
             return False
@@ -215,7 +222,7 @@ class Boundary:
 
     async def _send(self, answered: Answered, sending: Sending, has_passed: bool = False) -> None:
         """Send an answer, through the CORS middleware on its way unless it has passed that."""
-        response, record = answered
+        response, _ = answered
         scope, forward = sending.scope, sending.replace()
         messages = answer(response, scope, accepted=sending.accepted)
         settle(scope, messages[0])
@@ -229,8 +236,6 @@ class Boundary:
             await through(cors, respond)(scope, sending.receive, forward)
         else:
             await send_all(messages, forward)
-        if record is not None:
-            await self._responder.notify(record)
 
     def is_outermost(self, scope: Scope) -> bool:
         """Say whether there is no other boundary further out, around this connection."""

@@ -10,12 +10,14 @@ from collections.abc import Iterable
 from logging import WARNING
 from typing import Final
 
+from anyio import move_on_after
 from starlette.types import Scope
 
 from authpi_errors._challenges import has_credentials
 from authpi_errors._content_type import unreadable_body
 from authpi_errors._exceptions import AuthPIError
 from authpi_errors._options import Options
+from authpi_errors._raised import is_to_be_answered
 from authpi_errors._registry import ErrorRegistry, note_reference, registry_of
 from authpi_errors._rendering import Asked, ErrorResponse
 from authpi_errors._reporting import (
@@ -30,7 +32,7 @@ from authpi_errors._template import Messages
 from authpi_errors._templates import Templates, nothing
 from authpi_errors._validation import InvalidInputError
 
-__all__ = ["Answered", "Responder"]
+__all__ = ["Answered", "Responder", "notify_of_rest"]
 
 
 Answered = tuple[ErrorResponse, ErrorRecord | None]
@@ -115,7 +117,7 @@ class Responder:
             log(WARNING, "Left out of %(left_out_of)s: %(left_out)s", left_out)
         is_repeated = was_reported(scope, response.status, exc)
         if is_repeated and self._reporter.has_told(scope):
-            return response, self._untold(scope, response.status)
+            return response, None
         if exc is not None and response.reference is not None:
             note_reference(exc, response.reference)
         record = self._reporter.report(
@@ -143,14 +145,38 @@ class Responder:
             untold.remove((self, record))
             await self._reporter.notify(record)
 
-    def _untold(self, scope: Scope, status: int) -> ErrorRecord | None:
-        """Give what is still to be told of an error in whose place another answer is sent."""
-        untold: list[tuple[Responder, ErrorRecord]] = scope.get(_UNTOLD, [])
-        return next((of for by, of in untold if by is self and of.status == status), None)
-
 
 # Where a scope has the records that no hook was told of, until it is, and whose they are.
 _UNTOLD: Final = "authpi_errors.untold"
+
+# For how many seconds a connection that is cancelled waits for hooks.
+_PATIENCE: Final = 1.0
+
+
+async def notify_of_rest(
+    scope: Scope, exc: BaseException | None = None, *, is_outermost: bool = True
+) -> None:
+    """Tell a hook of an error that was sent meanwhile, now that the application has ended.
+
+    While it sends, they would be a part of it: a `StreamingResponse` is cancelled once it is out.
+
+    Args:
+        scope: The scope of the connection.
+        exc: What the application has raised, if anything.
+        is_outermost: Whether there is no boundary further out that could do it.
+    """
+    untold: list[tuple[Responder, ErrorRecord]] | None = scope.get(_UNTOLD)
+    if not untold:
+        return
+    is_cancelled = exc is not None and not is_to_be_answered(exc)
+    if is_cancelled and not is_outermost:
+        # It may be middleware that has cancelled what is further in.
+        return
+    # What came before the last was never sent.
+    responder, record = untold[-1]
+    del untold[:-1]
+    with move_on_after(_PATIENCE if is_cancelled else None, shield=is_cancelled):
+        await responder.notify(record)
 
 
 class _Request(Asked):

@@ -10,8 +10,9 @@ import logging
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, cast
 
+import anyio
 import pytest
 from fastapi import FastAPI
 from starlette.applications import Starlette
@@ -595,3 +596,76 @@ def test_hook_of_the_nearest_application_is_told_also_where_middleware_words_its
     install(app, on_error=inner.tell if is_shared else outer.tell)
     served(app, http())
     assert ([record.exception for record in inner.told], outer.told) == ([error], [])
+
+
+# A client that says nothing.
+silent: Final = cast("Receive", anyio.sleep_forever)
+
+
+async def fail(request: Request, call_next: RequestResponseEndpoint) -> Response:
+    """Fail on a response, where it stops waiting for the rest of what is further in."""
+    await call_next(request)
+    raise LookupError
+
+
+@pytest.mark.parametrize("backend", ["asyncio", "trio"])
+def test_hook_is_told_of_what_is_sent_where_middleware_fails_on_an_error(backend: str) -> None:
+    told: list[ErrorRecord] = []
+    app = Starlette(
+        routes=[Mount("/", PlainTextResponse("", 502))],
+        middleware=[Middleware(BaseHTTPMiddleware, dispatch=fail)],
+    )
+    install(app, on_error=told.append)
+
+    async def serve() -> None:
+        with pytest.raises(LookupError):
+            await app(http(), silent, Server().send)
+
+    anyio.run(serve, backend=backend)
+    assert [record.status for record in told] == [500]
+
+
+class Waiting:
+    """An application that answers, and then has something else to do."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await PlainTextResponse("", 502)(scope, receive, send)
+        await anyio.sleep_forever()
+
+
+class HangingHook(Telling):
+    async def tell(self, record: ErrorRecord) -> None:
+        await super().tell(record)
+        await anyio.sleep_forever()
+
+
+class SlowHook(Telling):
+    async def tell(self, record: ErrorRecord) -> None:
+        await anyio.sleep(0.01)
+        await super().tell(record)
+
+
+@pytest.mark.parametrize("hook", [HangingHook, SlowHook])
+@pytest.mark.parametrize("backend", ["asyncio", "trio"])
+def test_connection_that_is_cancelled_does_not_wait_long_for_a_hook(
+    backend: str, hook: Callable[[], Telling], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("authpi_errors._responding._PATIENCE", 0.2)
+    telling = hook()
+    app = ErrorMiddleware(Waiting(), on_error=telling.tell)
+
+    async def serve() -> None:
+        with anyio.fail_after(10), anyio.move_on_after(0.01):
+            await app(http(), silent, Server().send)
+
+    anyio.run(serve, backend=backend)
+    assert [record.status for record in telling.told] == [502]
+
+
+def test_hook_is_told_of_a_denial_in_the_place_of_which_a_websocket_is_closed() -> None:
+    telling = Telling()
+    denial: Message = {"type": "websocket.http.response.start", "status": 404}
+    app = ErrorMiddleware(Application([ACCEPT, denial]), on_error=telling.tell)
+    server = served(app, websocket(denial=True))
+    assert [message["type"] for message in server.sent] == ["websocket.accept", "websocket.close"]
+    assert [record.status for record in telling.told] == [404]

@@ -1,5 +1,6 @@
 """Errors on the wire of every server: what a test client mends, or can't see."""
 
+import asyncio
 import json
 import re
 import socket
@@ -10,7 +11,15 @@ from functools import partial
 from typing import Any, Literal
 
 import pytest
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import Response, StreamingResponse
+from starlette.routing import Route
 
+from authpi_errors import ErrorMiddleware, ErrorRecord, install
+from authpi_errors._reporting import Hook
+from tests.passing import BASE
 from tests.served import CODES, LIMIT, application, both
 from tests.serving import SERVERS, Served, Server, in_thread, uvicorn_with
 from tests.wire import Answer, Client, Headers, Http1, Http2, talk
@@ -333,6 +342,44 @@ def test_what_uvicorn_answers_without_the_application_is_its_own(
     assert head.startswith(b"HTTP/1.1 400 ")
     assert b"application/json" not in head
     assert body == b"Invalid HTTP request received."
+
+
+def streaming(way: str, hook: Hook, middleware: list[Middleware]) -> Starlette:
+    """An application that streams an error: Starlette cancels that once it is out."""
+
+    async def stream(request: Request) -> Response:
+        return StreamingResponse(iter(("Bad ", "gateway")), 502, media_type="text/plain")
+
+    app = Starlette(routes=[Route("/", stream)], middleware=middleware)
+    if way == "install":
+        install(app, on_error=hook)
+    else:
+        app.add_middleware(ErrorMiddleware, on_error=hook)
+    return app
+
+
+@pytest.mark.parametrize("middleware", [[], [BASE]], ids=["alone", "in a task"])
+@pytest.mark.parametrize("way", ["install", "add_middleware"])
+def test_a_hook_is_told_of_an_error_that_is_streamed(
+    way: str, middleware: list[Middleware]
+) -> None:
+    told: list[int] = []
+
+    async def tell(record: ErrorRecord) -> None:
+        await asyncio.sleep(0.05)
+        told.append(record.status)
+
+    def tell_in_thread(record: ErrorRecord) -> None:
+        time.sleep(0.05)
+        told.append(record.status)
+
+    for hook in (tell, tell_in_thread):
+        with (
+            in_thread(uvicorn_with("h11"), streaming(way, hook, middleware)) as served,
+            Http1(served.port) as client,
+        ):
+            assert error_of(client.request("GET", "/"))["error"] == "server_error"
+    assert told == [502, 502]
 
 
 @pytest.mark.parametrize("name", ["granian", "daphne"])
