@@ -36,7 +36,7 @@ from authpi_errors._handlers import (
 )
 from authpi_errors._messages import answer, send_all
 from authpi_errors._raised import cause_of_crash, is_departure, is_to_be_answered
-from authpi_errors._reporting import log
+from authpi_errors._reporting import announce, log
 from authpi_errors._responding import Answered, Responder, notify_of_rest
 from authpi_errors._sending import Sending, WebSocketSending, drop
 from authpi_errors._settled import (
@@ -137,12 +137,14 @@ class Boundary:
             The messages of the answer, which are to be sent now; `None` if there is more to it. An
             error of the server's is one that nobody expected.
         """
-        if self._cors.of(scope):
+        if len(scope.get(SETTLED, ())) > 1 or self._cors.of(scope):
             return None
-        responder = self._responder
+        responder, reraise = self._responder, self._options.reraise
         messages = responder.plain(exc, scope)
         if messages is None and not self._is_left_alone(exc, scope):
-            messages = responder.unexpected(exc, scope, raised_again=self._options.reraise)
+            messages = responder.unexpected(exc, scope, raised_again=reraise)
+            if messages is not None and not self.is_outermost(scope):
+                announce(exc, scope, raised_again=reraise)
         if messages is not None:
             settle(scope, messages[0])
         return messages
@@ -169,13 +171,17 @@ class Boundary:
         elif not sending.started and not has_departed(sending.scope):
             log(ERROR, "The application has ended without a response")
             await self.substitute(500, None, sending)
-        await notify_of_rest(sending.scope)
+        scope = sending.scope
+        self._responder.log_lost(None, scope, is_outermost=self.is_outermost(scope))
+        await notify_of_rest(scope)
 
     async def _answer(self, exc: BaseException, sending: Sending) -> bool:
         """Answer an exception, if nobody has yet, and say whether that is the end of it."""
-        is_over = await self._answer_or_release(exc, sending)
         scope = sending.scope
-        await notify_of_rest(scope, exc, is_outermost=self.is_outermost(scope))
+        is_outermost = self.is_outermost(scope)
+        self._responder.log_lost(exc, scope, is_outermost=is_outermost)
+        is_over = await self._answer_or_release(exc, sending)
+        await notify_of_rest(scope, exc, is_outermost=is_outermost)
         return is_over
 
     async def _answer_or_release(self, exc: BaseException, sending: Sending) -> bool:
@@ -204,6 +210,8 @@ class Boundary:
             is_unexpected=error is None,
             raised_again=not is_over,
         )
+        if error is None and not self.is_outermost(sending.scope):
+            announce(exc, sending.scope, raised_again=not is_over)
         await self._send(answered, sending)
         return is_over
 

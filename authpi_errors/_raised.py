@@ -21,6 +21,7 @@ __all__ = [
     "is_departure",
     "is_failure",
     "is_to_be_answered",
+    "shows",
     "type_name",
 ]
 
@@ -91,6 +92,31 @@ def cause_of_unread_body(exc: Exception) -> Exception:
 
 _UNREAD: Final = "There was an error parsing the body"
 _TOO_LATE: Final = "Caught handled exception, but response already started"
+
+
+def shows(exc: BaseException, other: BaseException) -> bool:
+    """Say whether what is printed for an exception has the traceback of another one, too."""
+    waiting: list[BaseException | None] = [exc]
+    seen: set[int] = set()
+    while waiting:
+        each = waiting.pop()
+        if each is other:
+            return True
+        if each is not None and id(each) not in seen:
+            seen.add(id(each))
+            waiting += _shown_with(each)
+    return False
+
+
+def _shown_with(exc: BaseException) -> list[BaseException | None]:
+    try:
+        shown = [exc.__cause__]
+        if exc.__cause__ is None and not exc.__suppress_context__:
+            shown.append(exc.__context__)
+    except Exception:
+        # It hides them.
+        return []
+    return [*leaves(exc), *shown] if is_group(exc) else shown
 
 
 def type_name(value: object) -> str:

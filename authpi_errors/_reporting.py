@@ -15,16 +15,26 @@ from typing import Any, Final
 
 from anyio import CapacityLimiter, to_thread
 from anyio.lowlevel import RunVar
-from starlette.types import Scope
+from starlette.types import Message, Scope
 
 from authpi_errors._configuration import is_async
-from authpi_errors._raised import exc_info_of, is_failure, type_name
+from authpi_errors._raised import exc_info_of, is_failure, shows, type_name
 from authpi_errors._reference import reference_of
 from authpi_errors._registry import has_reference
 from authpi_errors._routing import Routes
+from authpi_errors._settled import SETTLED, settle
 from authpi_errors._storms import Storms
 
-__all__ = ["ErrorRecord", "Hook", "Reporter", "log", "logger", "reported_reference", "was_reported"]
+__all__ = [
+    "ErrorRecord",
+    "Hook",
+    "Reporter",
+    "announce",
+    "log",
+    "logger",
+    "reported_reference",
+    "was_reported",
+]
 
 logger: Final = logging.getLogger("authpi_errors")
 
@@ -179,7 +189,7 @@ class Reporter:
 
     def has_told(self, scope: Scope) -> bool:
         """Say whether a hook, if there is one, is told of the last error that was reported."""
-        return self._on_error is None or bool(scope.get(_REPORTED, _NOTHING)[2])
+        return self._on_error is None or _reported(scope)[2]
 
     async def notify(self, record: ErrorRecord) -> None:
         """Call the user's hook. What it raises is logged, and changes nothing."""
@@ -196,6 +206,27 @@ class Reporter:
             if not is_failure(exc):
                 raise
             self.log_failure("on_error", exc)
+
+    def log_lost(self, exc: BaseException | None, scope: Scope, *, is_outermost: bool) -> None:
+        """Log the exceptions that were to be raised again, if another came in their place.
+
+        Args:
+            exc: What came, if anything did.
+            scope: The scope of the connection.
+            is_outermost: Whether nobody further out waits for them.
+        """
+        for noted in _announced(scope):
+            lost, (_, reference, _) = noted[_RAISED], noted[_REPORTED]
+            is_lost = exc is not None and lost is not None and not shows(exc, lost)
+            if is_lost and logger.isEnabledFor(logging.ERROR):
+                attributes = {
+                    "reference": _clean(reference),
+                    "exception_type": _clean(type_name(lost)),
+                }
+                self._log(logging.ERROR, _LOST, attributes, lost)
+            if is_lost or is_outermost:
+                # Its traceback has the scope, which has it: they would wait for each other.
+                noted[_RAISED] = None
 
     def log_failure(self, option: str, exc: BaseException) -> None:
         """Log what a function of the user's has raised: the traceback too, if it is the first.
@@ -231,20 +262,42 @@ def was_reported(scope: Scope, status: int, exc: BaseException | None) -> bool:
     Starlette's limit of a body puts a 413 of its own in the place of one that was raised, and
     middleware puts plain text there.
     """
-    reported, reference, _ = scope.get(_REPORTED, _NOTHING)
+    reported, reference, _ = _reported(scope)
     return reported == status and (exc is None or has_reference(exc, reference))
 
 
 def reported_reference(scope: Scope, status: int, exc: BaseException | None) -> str | None:
     """Give the reference of what was reported already, if it was."""
-    reference: str | None = scope.get(_REPORTED, _NOTHING)[1]
+    reference = _reported(scope)[1]
     return reference if was_reported(scope, status, exc) else None
 
 
 # In the scope of a connection, of the last error that was reported: its status, its reference, and
 # whether a hook is told, which is that of the application that has answered it.
 _REPORTED: Final = "authpi_errors.reported"
-_NOTHING: Final = None, None, None
+_Report = tuple[int | None, str | None, bool]
+_NOTHING: Final[_Report] = None, None, False
+
+# Beside it, for a bug, among what copies of the scope share: the exception, on its way further out.
+_RAISED: Final = "authpi_errors.raised"
+
+
+def announce(exc: BaseException, scope: Scope, *, raised_again: bool) -> None:
+    """Tell boundaries further out of a bug that was reported, and whether it comes to them."""
+    settle(scope, {_REPORTED: _reported(scope), _RAISED: exc if raised_again else None})
+
+
+def _announced(scope: Scope) -> list[Message]:
+    return [noted for noted in scope.get(SETTLED, ())[1:] if _REPORTED in noted]
+
+
+def _reported(scope: Scope) -> _Report:
+    report: _Report | None = scope.get(_REPORTED)
+    if report is not None:
+        return report
+    # It may have been in a copy of the scope.
+    announced = _announced(scope)
+    return announced[-1][_REPORTED] if announced else _NOTHING
 
 
 def _level(status: int) -> int:
@@ -268,6 +321,11 @@ def _sentence(attributes: dict[str, Any]) -> str:
         message += ": %(exception_type)s"
     return message
 
+
+_LOST: Final = (
+    "Another exception took the place of what was answered with reference %(reference)s: "
+    "%(exception_type)s"
+)
 
 # Takes the place of a traceback.
 _AGAIN: Final = " at %(place)s, again: %(count)d without a traceback"

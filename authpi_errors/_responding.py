@@ -138,6 +138,10 @@ class Responder:
         """Log what the function that was given for an option has raised."""
         self._reporter.log_failure(option, exc)
 
+    def log_lost(self, exc: BaseException | None, scope: Scope, *, is_outermost: bool) -> None:
+        """Log the exceptions that were to be raised again, if another came in their place."""
+        self._reporter.log_lost(exc, scope, is_outermost=is_outermost)
+
     async def notify(self, record: ErrorRecord) -> None:
         """Tell the user's hook of an error, now that the response is out, unless it was told."""
         untold = record.scope[_UNTOLD]

@@ -5,11 +5,14 @@ is no error of anybody's.
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import logging
+import weakref
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Final, cast
 
 import anyio
@@ -28,7 +31,9 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from authpi_errors import ErrorMiddleware, ErrorRecord, NotFoundError, install
+from authpi_errors._options import Options
 from authpi_errors._reporting import logger
+from authpi_errors._responding import Responder, notify_of_rest
 from authpi_errors._sending import drop
 from authpi_errors._settled import SETTLED
 from tests.passing import BASE, Copying
@@ -584,6 +589,20 @@ def test_bug_has_one_reference_also_where_the_log_is_turned_off(
     assert bug.__notes__ == [f"reference: {reference}"]
 
 
+@pytest.mark.parametrize("reraise", [True, False])
+def test_bug_is_reported_once_where_a_copy_of_the_scope_is_passed_on(
+    reraise: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    telling, bug = Telling(), RuntimeError()
+    routes = [Mount("/", Application((), bug))]
+    app = Starlette(routes=routes, middleware=[WORDING, Middleware(Copying)])
+    install(app, on_error=telling.tell, reraise=reraise)
+    reference = reference_in(served(app, http()))
+    assert bug.__notes__ == [f"reference: {reference}"]
+    assert [record.reference for record in telling.told] == [reference]
+    assert len(messages(caplog)) == 1
+
+
 @pytest.mark.parametrize("error", [NotFoundError(), RuntimeError()], ids=["expected", "a bug"])
 @pytest.mark.parametrize("is_shared", [True, False], ids=["one hook", "two hooks"])
 def test_hook_of_the_nearest_application_is_told_also_where_middleware_words_its_answer(
@@ -669,3 +688,157 @@ def test_hook_is_told_of_a_denial_in_the_place_of_which_a_websocket_is_closed() 
     server = served(app, websocket(denial=True))
     assert [message["type"] for message in server.sent] == ["websocket.accept", "websocket.close"]
     assert [record.status for record in telling.told] == [404]
+
+
+class BugError(Exception):
+    """A bug, which tells whether it is still kept."""
+
+
+class Raising:
+    """Middleware that raises something else in the place of a bug."""
+
+    def __init__(self, app: ASGIApp, make: Callable[[BaseException], BaseException | None]) -> None:
+        self.app = app
+        self.make = make
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        found: list[BaseException] = []
+        try:
+            await self.app(scope, receive, send)
+        except BugError as bug:
+            found.append(bug)
+        other = self.make(found.pop())
+        if other is not None:
+            raise other
+
+
+class Swallowing(Passing):
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        with suppress(BugError):
+            await self.app(scope, receive, send)
+
+
+def itself(bug: BaseException) -> BaseException:
+    return bug
+
+
+def nothing(bug: BaseException) -> None:
+    return None
+
+
+def expected(bug: BaseException) -> BaseException:
+    return NotFoundError()
+
+
+def caused(bug: BaseException) -> BaseException:
+    other = LookupError()
+    other.__cause__ = bug
+    return other
+
+
+def in_context(bug: BaseException, *, suppressed: bool = False) -> BaseException:
+    other = LookupError()
+    other.__context__ = bug
+    other.__suppress_context__ = suppressed
+    return other
+
+
+def grouped(bug: BaseException) -> BaseException:
+    return BaseExceptionGroup("", [LookupError(), caused(bug)])
+
+
+def circular(bug: BaseException) -> BaseException:
+    other = in_context(LookupError())
+    cast("BaseException", other.__context__).__context__ = other
+    return other
+
+
+class SecretiveError(Exception):
+    """One that does not tell what it came from."""
+
+    def __getattribute__(self, name: str) -> Any:
+        if name == "__cause__":
+            raise LookupError
+        return super().__getattribute__(name)
+
+
+@pytest.mark.parametrize("sends", [True, False], ids=["answered", "swallowed"])
+@pytest.mark.parametrize(
+    ("make", "tracebacks"),
+    [
+        pytest.param(itself, 0, id="itself"),
+        pytest.param(nothing, 0, id="nothing"),
+        pytest.param(LookupError, 1, id="another one"),
+        pytest.param(expected, 1, id="one that is expected"),
+        pytest.param(ClientDisconnect, 1, id="the client's departure"),
+        pytest.param(caused, 0, id="one that it caused"),
+        pytest.param(in_context, 0, id="one in its context"),
+        pytest.param(partial(in_context, suppressed=True), 1, id="one that hides its context"),
+        pytest.param(grouped, 0, id="a group"),
+        pytest.param(circular, 1, id="one that is its own context"),
+        pytest.param(SecretiveError, 1, id="one that hides its cause"),
+    ],
+)
+@pytest.mark.parametrize("level", [logging.ERROR, logging.CRITICAL])
+def test_bug_in_whose_place_another_exception_is_raised_is_logged_with_its_traceback(
+    *,
+    make: Callable[[BaseException], BaseException | None],
+    tracebacks: int,
+    sends: bool,
+    level: int,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level(level, "authpi_errors")
+
+    async def fail(scope: Scope, receive: Receive, send: Send) -> None:
+        raise BugError
+
+    async def hold_back(scope: Scope, receive: Receive, send: Send) -> None:
+        await ErrorMiddleware(fail)(scope, receive, send if sends else drop)
+
+    app = ErrorMiddleware(Passing(ErrorMiddleware(Raising(Passing(hold_back), make))))
+    served(app, http())
+    logged = [record for record in caplog.records if record.exc_info]
+    assert [record.exc_info and record.exc_info[0] for record in logged] == (
+        [BugError] * tracebacks if level == logging.ERROR else []
+    )
+
+
+@pytest.mark.parametrize("between", [Passing, Swallowing])
+def test_nothing_keeps_a_bug(between: Callable[[ASGIApp], ASGIApp]) -> None:
+    kept: list[weakref.ref[BugError]] = []
+
+    async def fail(scope: Scope, receive: Receive, send: Send) -> None:
+        bug = BugError()
+        kept.append(weakref.ref(bug))
+        try:
+            raise bug
+        finally:
+            del bug
+
+    async def serve() -> None:
+        app = ErrorMiddleware(between(ErrorMiddleware(fail)))
+        with suppress(BugError):
+            await app(http(), silent, Server().send)
+
+    gc.disable()
+    try:
+        asyncio.run(serve())
+        assert [bug() for bug in kept] == [None]
+    finally:
+        gc.enable()
+
+
+def test_hook_that_was_told_further_out_is_not_told_again() -> None:
+    telling = Telling()
+    responder = Responder(Options(on_error=telling.tell))
+    scope = http()
+    _, record = responder.respond(None, NotFoundError(), scope)
+    assert record is not None
+
+    async def tell() -> None:
+        await notify_of_rest(scope)
+        await responder.notify(record)
+
+    asyncio.run(tell())
+    assert telling.told == [record]
