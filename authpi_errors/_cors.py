@@ -119,7 +119,9 @@ class KnownCors:
         if known is None:
             routes = matched_routes(scope)
             known = _cors_in(routes), (router, route)
-            if len(root_path) <= _LONGEST_KNOWN and does_path_decide(scope, routes):
+            # Below a mount, what has gone no further shares its route, wherever it was bound for.
+            is_leaf = not isinstance(route, Mount | Host)
+            if is_leaf and len(root_path) <= _LONGEST_KNOWN and does_path_decide(scope, routes):
                 if len(self._known) >= _MOST_KNOWN:
                     self._known.clear()
                 self._known[key] = known

@@ -499,3 +499,48 @@ def test_a_route_in_a_mounted_router_of_fastapi_has_cors_headers_once(
         headers = TestClient(app).get("/api/", headers=ORIGIN).headers
         assert headers.get_list("access-control-allow-origin") == ["https://a.example"]
         assert headers.get_list("vary") == ["Origin"]
+
+
+class Doorkeeper:
+    """Middleware that turns requests away, and passes others on with a scope of its own."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        match scope["query_string"]:
+            case b"raise":
+                raise NotFoundError
+            case b"crash":
+                raise RuntimeError
+            case b"answer":
+                await PlainTextResponse("Not you.", 403)(scope, receive, send)
+            case _:
+                await self.app({**scope}, receive, send)
+
+
+@pytest.mark.parametrize("add", WAYS.values(), ids=WAYS)
+@pytest.mark.parametrize("make", [of_starlette, of_fastapi, including])
+@pytest.mark.parametrize("query", ["raise", "crash", "answer", ""])
+def test_what_a_mount_turns_away_has_the_cors_headers_of_where_it_was_bound_for(
+    make: Callable[[list[BaseRoute]], Starlette], query: str, add: Callable[[Starlette], object]
+) -> None:
+    inner = [
+        Mount(
+            f"/{name}",
+            Starlette(
+                routes=[Route("/", fail_for_all)],
+                middleware=[Middleware(CORSMiddleware, allow_origins=[f"https://{name}.example"])],
+            ),
+        )
+        for name in "ab"
+    ]
+    app = make([Mount("/api", routes=inner, middleware=[Middleware(Doorkeeper)])])
+    add(app)
+    client = TestClient(app, raise_server_exceptions=False)
+    for tenant in "aba":
+        for page in "ab":
+            origin = f"https://{page}.example"
+            headers = client.get(f"/api/{tenant}/?{query}", headers={"Origin": origin}).headers
+            allowed = headers.get("access-control-allow-origin")
+            assert allowed == (origin if page == tenant else None)
