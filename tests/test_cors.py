@@ -544,3 +544,16 @@ def test_what_a_mount_turns_away_has_the_cors_headers_of_where_it_was_bound_for(
             headers = client.get(f"/api/{tenant}/?{query}", headers={"Origin": origin}).headers
             allowed = headers.get("access-control-allow-origin")
             assert allowed == (origin if page == tenant else None)
+
+
+@pytest.mark.parametrize("add", WAYS.values(), ids=WAYS)
+def test_a_response_that_has_passed_some_of_the_cors_middleware_gets_the_headers_of_the_rest(
+    add: Callable[[Starlette], object],
+) -> None:
+    inner = Starlette(routes=[Route("/", succeed)], middleware=[ADDED])
+    outer = Middleware(CORSMiddleware, allow_origins=["https://b.example"])
+    app = Starlette(routes=[Mount("/", inner, middleware=[outer, Middleware(Doorkeeper)])])
+    add(app)
+    for path in ("/", "/?answer"):
+        assert has_headers(app, path)
+        assert "access-control-allow-origin" not in TestClient(app).get(path).headers
