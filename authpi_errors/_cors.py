@@ -16,7 +16,7 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.routing import BaseRoute, Host, Mount, Router
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from authpi_errors._routing import does_path_decide, matched_routes
+from authpi_errors._routing import attribute, does_path_decide, matched_routes
 
 __all__ = [
     "Cors",
@@ -33,13 +33,14 @@ __all__ = [
 def layers(app: object) -> Iterator[object]:
     """Walk down a stack of middleware, each of which has what is below it in `app`.
 
-    That is the convention. What does not follow it ends the walk, and so does an application.
+    That is the convention. What does not follow it ends the walk, and so does an application, and
+    what does not tell its class.
     """
     for _ in range(100):
-        if app is None:
+        if app is None or attribute(app, "__class__") is None:
             return
         yield app
-        app = getattr(app, "app", None)
+        app = attribute(app, "app")
 
 
 def mounted_in(app: object, seen: set[int] | None = None) -> Iterator[object]:
@@ -47,7 +48,7 @@ def mounted_in(app: object, seen: set[int] | None = None) -> Iterator[object]:
     seen = set() if seen is None else seen
     for route in _routes_in(app):
         # A router that FastAPI includes stays one, and can get routes later.
-        router: object = getattr(route, "original_router", None)
+        router: object = attribute(route, "original_router")
         for layer in layers(route.app if isinstance(route, Mount | Host) else router):
             if id(layer) not in seen:
                 seen.add(id(layer))
@@ -95,7 +96,7 @@ def cors_of_routes(scope: Scope) -> list[CORSMiddleware]:
 
 
 def _cors_in(routes: Iterable[BaseRoute]) -> list[CORSMiddleware]:
-    return [cors for route in routes for cors in cors_of(getattr(route, "app", None))]
+    return [cors for route in routes for cors in cors_of(attribute(route, "app"))]
 
 
 class KnownCors:

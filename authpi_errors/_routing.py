@@ -20,6 +20,7 @@ from authpi_errors._headers import is_token
 __all__ = [
     "Routes",
     "allowed_methods",
+    "attribute",
     "does_path_decide",
     "is_nested",
     "is_reached",
@@ -29,6 +30,17 @@ __all__ = [
 
 # RFC 9110, 9, RFC 5789, and QUERY, which Starlette knows.
 _METHODS: Final = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "QUERY")
+
+
+def attribute(owner: object, name: str) -> object:
+    """Give an attribute of what may be anybody's; `None` if there is none, or if asking fails.
+
+    Some objects fail so until they are set up.
+    """
+    try:
+        return getattr(owner, name, None)
+    except Exception:
+        return None
 
 
 def matched_routes(scope: Scope) -> list[BaseRoute]:
@@ -61,7 +73,7 @@ def _matched(routes: Iterable[BaseRoute], scope: Scope) -> list[BaseRoute]:
 
 def _routes_in(route: BaseRoute) -> Sequence[BaseRoute]:
     """Give the routes that are in a mount or a host, as far as they are Starlette's."""
-    routes: Any = getattr(route, "routes", None) if _is_a(route, Mount | Host) else None
+    routes: object = attribute(route, "routes") if _is_a(route, Mount | Host) else None
     return cast("list[BaseRoute]", routes) if isinstance(routes, list) else ()
 
 

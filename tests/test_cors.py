@@ -557,3 +557,45 @@ def test_a_response_that_has_passed_some_of_the_cors_middleware_gets_the_headers
     for path in ("/", "/?answer"):
         assert has_headers(app, path)
         assert "access-control-allow-origin" not in TestClient(app).get(path).headers
+
+
+class NotSetUp:
+    """An application that has something to say only once it is set up, like lazy proxies."""
+
+    @property
+    def app(self) -> ASGIApp:
+        raise RuntimeError("Call setup() first.")
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await PlainTextResponse("Fine.")(scope, receive, send)
+
+
+class Lazy(NotSetUp):
+    """The like, which fails whatever it is asked for."""
+
+    def __getattribute__(self, name: str) -> Any:
+        raise RuntimeError("Call setup() first.")
+
+
+@pytest.mark.parametrize("cover", [*WAYS.values(), ErrorMiddleware], ids=[*WAYS, "wrapping"])
+@pytest.mark.parametrize("make", [of_starlette, of_fastapi, including])
+@pytest.mark.parametrize("kind", [NotSetUp, Lazy])
+def test_what_is_mounted_need_not_answer_when_it_is_asked_for_what_is_in_it(
+    kind: Callable[[], ASGIApp],
+    make: Callable[[list[BaseRoute]], Starlette],
+    cover: Callable[[Starlette], object],
+) -> None:
+    app = make(
+        [
+            Mount("/lazy", kind()),
+            Mount("/covered", kind(), middleware=[ADDED, Middleware(Doorkeeper)]),
+            Host("pub.example", CORSMiddleware(kind())),
+            Route("/bug", crash),
+            Route("/", succeed),
+        ]
+    )
+    covered: Any = cover(app) or app
+    client = TestClient(covered, raise_server_exceptions=False)
+    for path, status in {"/": 200, "/bug": 500, "/nowhere": 404, "/lazy/": 200}.items():
+        assert client.get(path).status_code == status
+    assert has_headers(covered, "/covered/?crash")
