@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from logging import ERROR
 from typing import Final
 
@@ -115,16 +116,19 @@ class _Installed:
         settle_handlers(self._app)
         try:
             stack = without_default_errors(self._build_inner())
-        except Exception:
-            # Starlette builds anew at every request, and so does this: an answer needs a boundary.
-            stack = self._build_and_call
+        except Exception as exc:
+            # An answer needs a boundary.
+            stack = partial(self._fail, exc)
         finally:
             # Whoever looks one up finds what the user has set.
             self._app.exception_handlers.update(users)
         return _Outermost(stack, self.responder, self._app)
 
-    async def _build_and_call(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await self._build_inner()(scope, receive, send)
+    async def _fail(self, exc: Exception, scope: Scope, receive: Receive, send: Send) -> None:
+        del scope, receive, send
+        # As without this, Starlette builds anew at the next request, and keeps what succeeds.
+        self._app.middleware_stack = None
+        raise exc
 
     def _build_inner(self) -> ASGIApp:
         if self._is_alone and not self._app.user_middleware:

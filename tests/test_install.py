@@ -259,6 +259,42 @@ def test_the_list_stays_as_it_was_when_building_fails() -> None:
     assert len(app.user_middleware) == 1
 
 
+@pytest.mark.parametrize("error", [ZeroDivisionError, KeyError])
+def test_middleware_that_can_not_be_made_at_first_is_made_once_when_it_can(
+    error: type[Exception],
+) -> None:
+    made: list[ASGIApp] = []
+    ready = False
+
+    class Pool(BaseHTTPMiddleware):
+        def __init__(self, app: ASGIApp) -> None:
+            if not ready:
+                raise ConnectionError
+            super().__init__(app)
+            made.append(self)
+
+        async def dispatch(self, request: Request, call_next: RequestResponseEndpoint) -> Response:
+            return await call_next(request)
+
+    async def answer(request: Request, exc: Exception) -> Response:
+        return PlainTextResponse("As the user says it.", 404)
+
+    async def fail(request: Request) -> Response:
+        raise error
+
+    app = Starlette(routes=[Route("/", fail)], exception_handlers={KeyError: answer})
+    install(app)
+    app.add_middleware(Pool)
+    client = TestClient(app, raise_server_exceptions=False)
+    for _ in range(2):
+        assert client.get("/").json()["error"] == "server_error"
+    ready = True
+    for _ in range(3):
+        assert client.get("/").status_code == (404 if error is KeyError else 500)
+        assert ("As the user" in client.get("/").text) == (error is KeyError)
+    assert len(made) == 1
+
+
 def test_it_works_beside_another_library_that_builds_the_stack() -> None:
     app = application()
     install(app)
