@@ -2,7 +2,8 @@
 
 Works on what the error says of itself, without importing FastAPI or pydantic. No input value gets
 out: neither `input` nor `ctx`, nor a message that was made of the input, nor one that a validator
-of the application's has written, unless that is allowed.
+of the application's has written, unless that is allowed. (What a validator puts into a
+`PydanticKnownError` looks like pydantic's own.)
 """
 
 from __future__ import annotations
@@ -56,15 +57,15 @@ _SAFE_KINDS: Final = frozenset(
 # The others of pydantic's own: of these no message is shown, since some are made of the input.
 _UNSAFE_KINDS: Final = frozenset(
     """
-    arguments_type bytes_invalid_encoding complex_str_parsing complex_type counter_type
-    datetime_from_date_parsing default_factory_not_called deque_type ellipsis_error
+    arguments_type byte_size_unit bytes_invalid_encoding complex_str_parsing complex_type
+    counter_type datetime_from_date_parsing default_factory_not_called deque_type ellipsis_error
     fraction_parsing fraction_type frozen_dict_type frozen_field frozen_instance
-    get_attribute_error invalid_key iteration_error missing_argument
+    get_attribute_error import_error invalid_key iteration_error missing_argument
     missing_keyword_only_argument missing_positional_only_argument missing_sentinel_error
     multiple_argument_values named_tuple_type needs_python_object no_such_attribute
     ordered_dict_type recursion_depth_exceeded recursion_loop set_item_not_hashable
     string_not_ascii timezone_offset unexpected_keyword_argument
-    unexpected_positional_argument
+    unexpected_positional_argument zoneinfo_str
     """.split()
 )
 # What those say instead that would echo the input.

@@ -8,11 +8,22 @@ from decimal import Decimal
 from enum import Enum
 from types import MappingProxyType
 from typing import Annotated, Any, Literal, get_args
+from zoneinfo import ZoneInfo
 
 import pytest
 from fastapi import Body, FastAPI, Form
 from fastapi.exceptions import RequestValidationError, ResponseValidationError
-from pydantic import AfterValidator, AnyUrl, BaseModel, Field, Json, TypeAdapter, ValidationError
+from pydantic import (
+    AfterValidator,
+    AnyUrl,
+    BaseModel,
+    ByteSize,
+    Field,
+    ImportString,
+    Json,
+    TypeAdapter,
+    ValidationError,
+)
 from pydantic_core import PydanticCustomError, PydanticKnownError
 from pydantic_core.core_schema import ErrorType
 from starlette.testclient import TestClient
@@ -445,6 +456,22 @@ def test_pydantics_own_messages_stay_as_they_are_where_text_is_allowed() -> None
     ]
     error = fields_error(records, with_custom_text=True)
     assert SECRET not in repr(error.fields)
+
+
+@pytest.mark.parametrize(
+    ("kind", "value"),
+    [
+        (ImportString, SECRET),
+        (ByteSize, f"7 {SECRET}"),
+        (ZoneInfo, SECRET),
+    ],
+)
+def test_pydantics_own_messages_do_not_repeat_the_input_where_text_is_allowed(
+    kind: Any, value: str
+) -> None:
+    (record,) = of_pydantic(kind, value)
+    (field,) = fields_error([record], with_custom_text=True).fields
+    assert field.message == "The value is not valid here"
 
 
 def test_how_many_items_were_sent_is_not_said() -> None:
