@@ -7,6 +7,7 @@ named in `ErrorResponse.dropped`; the code always gets through.
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, time
@@ -392,9 +393,25 @@ def _plain(member: dict[str, object]) -> dict[str, object]:
     Raises:
         Exception: JSON has no word for it.
     """
-    plain: dict[str, object] = json.loads(json.dumps(member, allow_nan=False, default=_jsonable))
+    plain: dict[str, object] = _DECODER.decode(
+        json.dumps(member, allow_nan=False, default=_jsonable)
+    )
     orjson.dumps(plain)
     return plain
+
+
+def _integer(digits: str) -> object:
+    """Read an integer; orjson writes those of more than 64 bits only as they stand."""
+    number = int(digits)
+    if number.bit_length() < 64:
+        return number
+    # Clients read it as a double, and some refuse a whole body with one that is infinite.
+    if len(digits) > sys.float_info.max_10_exp:
+        raise ValueError
+    return orjson.Fragment(digits)
+
+
+_DECODER: Final = json.JSONDecoder(parse_int=_integer)
 
 
 def _jsonable(value: object) -> object:
