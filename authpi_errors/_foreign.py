@@ -164,7 +164,10 @@ def _are_validation_errors(details: Sequence[object]) -> bool:
 
 def _text(response: ForeignResponse) -> str | None:
     """Take over a short text that was written for clients. A server's failure is nobody's."""
-    text = response.body.decode("utf-8", "replace").strip()
+    try:
+        text = response.body.decode().strip()
+    except UnicodeDecodeError:
+        return None
     if response.status >= 500 or not text.isprintable() or len(text) > _LONGEST_DESCRIPTION:
         return None
     return text

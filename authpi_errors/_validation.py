@@ -174,7 +174,8 @@ def fields_error(errors: Sequence[object], *, with_custom_text: bool = False) ->
         errors: The records.
         with_custom_text: Whether the text of an application's own validators is shown.
     """
-    error = InvalidInputError(describe(len(errors)))
+    # With none there is nothing that `fields` would list.
+    error = InvalidInputError(describe(len(errors)) if errors else None)
     error.fields = InvalidFields(members_of(errors, with_custom_text=with_custom_text))
     error.records = errors
     return error

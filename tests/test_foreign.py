@@ -118,6 +118,7 @@ def test_the_status_gives_the_code(status: int, code: str) -> None:
         pytest.param(400, b"x" * 200, "x" * 200, id="a text that is just short enough"),
         pytest.param(400, b"x" * 201, None, id="a long text"),
         pytest.param(400, b"Traceback:\n  File", None, id="several lines"),
+        pytest.param(400, "Gr\u00fc\u00dfe".encode("latin-1"), None, id="not in UTF-8"),
         pytest.param(500, b"password=hunter2", None, id="what a server says of itself"),
     ],
 )
@@ -146,6 +147,11 @@ def test_validation_errors_become_fields_without_their_input() -> None:
     (found,) = error.fields
     assert (error.code.status, found.field, found.code) == (400, "query.limit", "missing")
     assert error.extra is None
+
+
+def test_no_validation_errors_are_no_fields_to_correct() -> None:
+    error = meaning(422, JSON, detail([]))
+    assert (error.description, list(error.fields)) == (None, [])
 
 
 @pytest.mark.parametrize(

@@ -374,6 +374,19 @@ def test_validation_error_that_lists_nothing_has_no_fields(errors: object) -> No
     assert not list(validation_error(exc).fields)
 
 
+def test_validation_error_without_fields_does_not_speak_of_them() -> None:
+    app = FastAPI()
+    install(app)
+
+    @app.get("/")
+    def refuse() -> None:
+        raise RequestValidationError([])
+
+    answer = TestClient(app).get("/").json()
+    assert answer["error"] == "invalid_request"
+    assert "fields" not in answer["error_description"]
+
+
 def test_exception_without_errors_has_no_fields() -> None:
     assert not list(validation_error(ValueError()).fields)
 
