@@ -13,6 +13,7 @@ from typing import Any, Final, NamedTuple, cast
 
 from starlette.endpoints import HTTPEndpoint
 from starlette.routing import BaseRoute, Host, Match, Mount, Route, Router, WebSocketRoute
+from starlette.staticfiles import StaticFiles
 from starlette.types import Scope
 
 from authpi_errors._headers import is_token
@@ -161,13 +162,18 @@ def allowed_methods(scope: Scope) -> list[str]:
     """
     named = sorted(set(_named(_routes_of(scope), _outside(scope))).difference(_METHODS))
     allowed = [method for method in (*_METHODS, *named) if _takes({**scope, "method": method})]
-    return allowed or _methods_of_frontend(scope)
+    return allowed or _methods_of_files(scope)
 
 
-def _methods_of_frontend(scope: Scope) -> list[str]:
-    """Give what FastAPI's `frontend` takes, which is no route, if a request has come to it."""
+def _methods_of_files(scope: Scope) -> list[str]:
+    """Give what static files and FastAPI's `frontend` take, if a request has come to them.
+
+    They are no routes, and older versions of Starlette do not say it.
+    """
     found: object = scope.get("fastapi")
-    return ["GET", "HEAD"] if isinstance(found, dict) and "frontend_path" in found else []
+    is_frontend = isinstance(found, dict) and "frontend_path" in found
+    is_static = issubclass(type(scope.get("endpoint")), StaticFiles)
+    return ["GET", "HEAD"] if is_frontend or is_static else []
 
 
 def _named(routes: Iterable[BaseRoute], scope: Scope) -> Iterator[str]:

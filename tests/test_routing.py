@@ -12,11 +12,13 @@ from fastapi import APIRouter, FastAPI, WebSocket
 from fastapi.testclient import TestClient
 from starlette.applications import Starlette
 from starlette.endpoints import HTTPEndpoint
+from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import BaseRoute, Host, Match, Mount, Route, Router, WebSocketRoute
+from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from authpi_errors import ErrorMiddleware, install
@@ -480,6 +482,22 @@ def test_files_of_a_frontend_are_read(
 @pytest.mark.parametrize("fastapis", [None, 7, {}], ids=repr)
 def test_scope_that_says_nothing_of_a_frontend(fastapis: object) -> None:
     assert allowed_methods({**scope_of(FLAT, "/nowhere"), "fastapi": fastapis}) == []
+
+
+class Files(StaticFiles):
+    """Files, as Starlette 1.0 serves them: it does not say with which methods."""
+
+    async def get_response(self, path: str, scope: Scope) -> Response:
+        raise HTTPException(405)
+
+
+@pytest.mark.parametrize("add", [install, add_middleware])
+def test_static_files_are_read(tmp_path: Path, add: Callable[[FastAPI], object]) -> None:
+    app = FastAPI()
+    app.mount("/files", Files(directory=tmp_path))
+    add(app)
+    response = TestClient(app).post("/files/a.txt")
+    assert (response.status_code, response.headers["allow"]) == (405, "GET, HEAD")
 
 
 class Strange(Endpoint):
