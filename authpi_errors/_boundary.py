@@ -137,13 +137,14 @@ class Boundary:
             The messages of the answer, which are to be sent now; `None` if there is more to it. An
             error of the server's is one that nobody expected.
         """
-        if len(scope.get(SETTLED, ())) > 1 or self._cors.of(scope):
+        settled: list[object] = scope.get(SETTLED) or [self]
+        if len(settled) > 1 or self._cors.of(scope):
             return None
         responder, reraise = self._responder, self._options.reraise
         messages = responder.plain(exc, scope)
         if messages is None and not self._is_left_alone(exc, scope):
             messages = responder.unexpected(exc, scope, raised_again=reraise)
-            if messages is not None and not self.is_outermost(scope):
+            if messages is not None and settled[0] is not self:
                 announce(exc, scope, raised_again=reraise)
         if messages is not None:
             settle(scope, messages[0])

@@ -32,6 +32,7 @@ __all__ = [
     "announce",
     "log",
     "logger",
+    "note_report",
     "reported_reference",
     "was_reported",
 ]
@@ -155,7 +156,7 @@ class Reporter:
         Returns:
             The record for `notify`; `None` if there is no hook.
         """
-        scope[_REPORTED] = status, reference, self._on_error is not None
+        note_report(scope, status, reference, is_told=self._on_error is not None)
         level = _level(status)
         is_logged = logger.isEnabledFor(level) and not is_repeated
         if not is_logged and self._on_error is None:
@@ -277,6 +278,12 @@ def reported_reference(scope: Scope, status: int, exc: BaseException | None) -> 
 _REPORTED: Final = "authpi_errors.reported"
 _Report = tuple[int | None, str | None, bool]
 _NOTHING: Final[_Report] = None, None, False
+
+
+def note_report(scope: Scope, status: int, reference: str | None, *, is_told: bool) -> None:
+    """Note that an error was reported, in whose place another answer may be sent."""
+    scope[_REPORTED] = status, reference, is_told
+
 
 # Beside it, for a bug, among what copies of the scope share: the exception, on its way further out.
 _RAISED: Final = "authpi_errors.raised"

@@ -7,7 +7,7 @@ once: templates, routes, and which exceptions come in storms.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from logging import WARNING
+from logging import ERROR, WARNING
 from typing import Final
 
 from anyio import move_on_after
@@ -24,6 +24,8 @@ from authpi_errors._reporting import (
     ErrorRecord,
     Reporter,
     log,
+    logger,
+    note_report,
     reported_reference,
     was_reported,
 )
@@ -79,15 +81,18 @@ class Responder:
         reference = self._reporter.reference(scope)
         note_reference(exc, reference)
         code = template.code
-        self._reporter.report(
-            code.value,
-            code.status,
-            reference,
-            scope,
-            exc,
-            is_unexpected=True,
-            raised_again=raised_again,
-        )
+        if logger.isEnabledFor(ERROR):
+            self._reporter.report(
+                code.value,
+                code.status,
+                reference,
+                scope,
+                exc,
+                is_unexpected=True,
+                raised_again=raised_again,
+            )
+        else:
+            note_report(scope, code.status, reference, is_told=False)
         return template.plain_with_reference(reference)
 
     def respond(
