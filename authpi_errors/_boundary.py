@@ -144,6 +144,7 @@ class Boundary:
         messages = responder.plain(exc, scope)
         if messages is None and not self._is_left_alone(exc, scope):
             messages = responder.unexpected(exc, scope, raised_again=reraise)
+            # Where this is the first, even below middleware that filters scopes, nobody is told.
             if messages is not None and settled[0] is not self:
                 announce(exc, scope, raised_again=reraise)
         if messages is not None:

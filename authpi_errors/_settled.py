@@ -1,6 +1,7 @@
 """What handlers and boundaries tell those further out: which error responses are decided about.
 
-Kept in the scope of the connection, in a list that the outermost boundary puts there and that
+Beside these stand the departure of the client, and bugs that are on their way further out. All that
+is kept in the scope of the connection, in a list that the outermost boundary puts there and that
 begins with it: a copy of the scope, which middleware may pass on, has the same list.
 """
 
@@ -39,7 +40,7 @@ Handler = Callable[[Any, Any], Any]
 GONE: Final = (ClientDisconnect, WebSocketDisconnect)
 
 SETTLED: Final = "authpi_errors.settled"
-"""Where a scope has the starts of the responses that are decided about."""
+"""Where a scope has the outermost boundary, and after it what boundaries are told."""
 
 # What tells one response from another that middleware has put in its place.
 _MARKS: Final = frozenset((b"content-type", b"content-length"))
