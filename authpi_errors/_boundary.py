@@ -36,8 +36,9 @@ from authpi_errors._handlers import (
 )
 from authpi_errors._messages import answer, send_all
 from authpi_errors._raised import cause_of_crash, is_departure, is_to_be_answered
+from authpi_errors._rendering import ErrorResponse
 from authpi_errors._reporting import announce, log
-from authpi_errors._responding import Answered, Responder, notify_of_rest
+from authpi_errors._responding import Responder, notify
 from authpi_errors._sending import Sending, WebSocketSending, drop
 from authpi_errors._settled import (
     SETTLED,
@@ -175,7 +176,7 @@ class Boundary:
             await self.substitute(500, None, sending)
         scope = sending.scope
         self._responder.log_lost(None, scope, is_outermost=self.is_outermost(scope))
-        await notify_of_rest(scope)
+        await notify(scope)
 
     async def _answer(self, exc: BaseException, sending: Sending) -> bool:
         """Answer an exception, if nobody has yet, and say whether that is the end of it."""
@@ -183,7 +184,7 @@ class Boundary:
         is_outermost = self.is_outermost(scope)
         self._responder.log_lost(exc, scope, is_outermost=is_outermost)
         is_over = await self._answer_or_release(exc, sending)
-        await notify_of_rest(scope, exc, is_outermost=is_outermost)
+        await notify(scope, exc, is_outermost=is_outermost)
         return is_over
 
     async def _answer_or_release(self, exc: BaseException, sending: Sending) -> bool:
@@ -205,7 +206,7 @@ class Boundary:
         if sending.started or (error is None and self._is_left_alone(exc, sending.scope)):
             return False
         is_over = error is not None or (isinstance(exc, Exception) and not self._options.reraise)
-        answered = self._responder.respond(
+        response = self._responder.respond(
             known,
             ServerError() if error is None else error,
             sending.scope,
@@ -214,7 +215,7 @@ class Boundary:
         )
         if error is None and not self.is_outermost(sending.scope):
             announce(exc, sending.scope, raised_again=not is_over)
-        await self._send(answered, sending)
+        await self._send(response, sending)
         return is_over
 
     def _is_left_alone(self, exc: BaseException, scope: Scope) -> bool:
@@ -230,9 +231,10 @@ class Boundary:
             return True
         return application.debug and "text/html" in Headers(scope=scope).get("accept", "")
 
-    async def _send(self, answered: Answered, sending: Sending, has_passed: bool = False) -> None:
+    async def _send(
+        self, response: ErrorResponse, sending: Sending, has_passed: bool = False
+    ) -> None:
         """Send an answer, through the CORS middleware on its way unless it has passed that."""
-        response, _ = answered
         scope, forward = sending.scope, sending.replace()
         messages = answer(response, scope, accepted=sending.accepted)
         settle(scope, messages[0])
@@ -286,8 +288,8 @@ class Boundary:
     async def _send_error(
         self, error: AuthPIError, sending: Sending, has_passed: bool = False
     ) -> None:
-        answered = self._responder.respond(None, error, sending.scope)
-        await self._send(answered, sending, has_passed)
+        response = self._responder.respond(None, error, sending.scope)
+        await self._send(response, sending, has_passed)
 
     def _prepare(self, scope: Scope) -> None:
         """Find the application that this is around, or a part of, at the first connection.

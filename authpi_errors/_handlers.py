@@ -20,7 +20,8 @@ from authpi_errors._cors import cors_of_routes, layers, through
 from authpi_errors._exceptions import AuthPIError
 from authpi_errors._messages import answer
 from authpi_errors._raised import cause_of_unread_body, is_departure
-from authpi_errors._responding import Answered, Responder
+from authpi_errors._rendering import ErrorResponse
+from authpi_errors._responding import Responder, notify
 from authpi_errors._routing import is_nested, is_reached, is_routed
 from authpi_errors._settled import Handler, settle, settled_response, settling
 from authpi_errors._validation import is_request_validation_error
@@ -87,7 +88,7 @@ def make_handler(
             if default is None or not _is_no_error(exc):
                 raise exc
             return await default(connection, exc)
-        respond = partial(_send_and_notify, responder, responder.respond(exc, error, scope))
+        respond = partial(_send_and_notify, responder.respond(exc, error, scope))
         has_left = is_of_mount and not is_reached(scope)
         if has_left or (is_of_router and not is_routed(scope)):
             return through(cors_of_routes(scope), respond)
@@ -122,12 +123,10 @@ async def _send(messages: Sequence[Message], scope: Scope, receive: Receive, sen
 
 
 async def _send_and_notify(
-    responder: Responder, answered: Answered, scope: Scope, receive: Receive, send: Send
+    response: ErrorResponse, scope: Scope, receive: Receive, send: Send
 ) -> None:
-    response, record = answered
     await _send(answer(response, scope), scope, receive, send)
-    if record is not None:
-        await responder.notify(record)
+    await notify(scope)
 
 
 def is_answered_by_user(scope: Scope) -> bool:

@@ -34,11 +34,7 @@ from authpi_errors._template import Messages
 from authpi_errors._templates import Templates, nothing
 from authpi_errors._validation import InvalidInputError
 
-__all__ = ["Answered", "Responder", "notify_of_rest"]
-
-
-Answered = tuple[ErrorResponse, ErrorRecord | None]
-"""What is sent; and what is told of it when it is out, if there is somebody to be told."""
+__all__ = ["Responder", "notify"]
 
 
 class Responder:
@@ -103,7 +99,7 @@ class Responder:
         *,
         is_unexpected: bool = False,
         raised_again: bool = False,
-    ) -> Answered:
+    ) -> ErrorResponse:
         """Render an answer, and log it, unless it is in the place of one that was logged.
 
         Args:
@@ -122,7 +118,7 @@ class Responder:
             log(WARNING, "Left out of %(left_out_of)s: %(left_out)s", left_out)
         is_repeated = was_reported(scope, response.status, exc)
         if is_repeated and self._reporter.has_told(scope):
-            return response, None
+            return response
         if exc is not None and response.reference is not None:
             note_reference(exc, response.reference)
         record = self._reporter.report(
@@ -137,7 +133,7 @@ class Responder:
         )
         if record is not None:
             scope.setdefault(_UNTOLD, []).append((self, record))
-        return response, record
+        return response
 
     def log_failure(self, option: str, exc: Exception) -> None:
         """Log what the function that was given for an option has raised."""
@@ -148,11 +144,8 @@ class Responder:
         self._reporter.log_lost(exc, scope, is_outermost=is_outermost)
 
     async def notify(self, record: ErrorRecord) -> None:
-        """Tell the user's hook of an error, now that the response is out, unless it was told."""
-        untold = record.scope[_UNTOLD]
-        if (self, record) in untold:
-            untold.remove((self, record))
-            await self._reporter.notify(record)
+        """Tell the user's hook of an error, now that the response is out."""
+        await self._reporter.notify(record)
 
 
 # Where a scope has the records that no hook was told of, until it is, and whose they are.
@@ -162,12 +155,13 @@ _UNTOLD: Final = "authpi_errors.untold"
 _PATIENCE: Final = 1.0
 
 
-async def notify_of_rest(
+async def notify(
     scope: Scope, exc: BaseException | None = None, *, is_outermost: bool = True
 ) -> None:
-    """Tell a hook of an error that was sent meanwhile, now that the application has ended.
+    """Tell a hook of an error that was sent, unless it was told: once what sends it has ended.
 
-    While it sends, they would be a part of it: a `StreamingResponse` is cancelled once it is out.
+    While an application sends, it would be a part of that: a `StreamingResponse` is cancelled once
+    it is out.
 
     Args:
         scope: The scope of the connection.
@@ -183,7 +177,7 @@ async def notify_of_rest(
         return
     # What came before the last was never sent.
     responder, record = untold[-1]
-    del untold[:-1]
+    untold.clear()
     with move_on_after(_PATIENCE if is_cancelled else None, shield=is_cancelled):
         await responder.notify(record)
 

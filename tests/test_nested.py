@@ -33,7 +33,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 from authpi_errors import ErrorMiddleware, ErrorRecord, NotFoundError, install
 from authpi_errors._options import Options
 from authpi_errors._reporting import logger
-from authpi_errors._responding import Responder, notify_of_rest
+from authpi_errors._responding import Responder, notify
 from authpi_errors._sending import drop
 from authpi_errors._settled import SETTLED
 from tests.passing import BASE, Copying
@@ -831,12 +831,11 @@ def test_hook_that_was_told_further_out_is_not_told_again() -> None:
     telling = Telling()
     responder = Responder(Options(on_error=telling.tell))
     scope = http()
-    _, record = responder.respond(None, NotFoundError(), scope)
-    assert record is not None
+    responder.respond(None, NotFoundError(), scope)
 
     async def tell() -> None:
-        await notify_of_rest(scope)
-        await responder.notify(record)
+        await notify(scope)
+        await notify(scope)
 
     asyncio.run(tell())
-    assert telling.told == [record]
+    assert [record.code for record in telling.told] == ["not_found"]
