@@ -20,6 +20,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from authpi_errors._content_type import media_type_of
 from authpi_errors._cors import Cors, has_passed_cors, layers, mounted_in, through
+from authpi_errors._defaults import has_handler_for_everything, settle_handlers
 from authpi_errors._exceptions import AuthPIError, ServerError
 from authpi_errors._foreign import (
     LONGEST_BODY,
@@ -28,13 +29,9 @@ from authpi_errors._foreign import (
     foreign_error,
     may_be_foreign,
 )
-from authpi_errors._handlers import (
-    add_handlers,
-    answering_for_mounted,
-    has_handler_for_everything,
-    settle_handlers,
-)
+from authpi_errors._handlers import add_handlers
 from authpi_errors._messages import answer, send_all
+from authpi_errors._mounted import answering_for_mounted
 from authpi_errors._raised import cause_of_crash, is_departure, is_to_be_answered
 from authpi_errors._rendering import ErrorResponse
 from authpi_errors._reporting import announce, log

@@ -13,8 +13,9 @@ from starlette.middleware.errors import ServerErrorMiddleware
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from authpi_errors._boundary import Boundary, without_default_errors
+from authpi_errors._defaults import settle_handlers
 from authpi_errors._foreign import ForeignResponse
-from authpi_errors._handlers import add_handlers, settle_handlers
+from authpi_errors._handlers import add_handlers
 from authpi_errors._options import Options
 from authpi_errors._registry import ErrorRegistry
 from authpi_errors._reporting import Hook, log

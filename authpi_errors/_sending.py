@@ -10,8 +10,8 @@ from starlette.datastructures import Headers
 from starlette.types import Message, Receive, Scope, Send
 
 from authpi_errors._content_type import media_type_of
+from authpi_errors._defaults import has_handler_for_everything, is_answered_by_user
 from authpi_errors._foreign import ForeignResponse
-from authpi_errors._handlers import has_handler_for_everything, is_answered_by_user
 from authpi_errors._messages import can_deny, send_all, sendable_close
 from authpi_errors._raised import cause_of_unread_body, is_departure
 from authpi_errors._routing import is_routed
