@@ -34,7 +34,8 @@ from authpi_errors._messages import answer, send_all
 from authpi_errors._mounted import answering_for_mounted
 from authpi_errors._raised import cause_of_crash, is_departure, is_to_be_answered
 from authpi_errors._rendering import ErrorResponse
-from authpi_errors._reporting import announce, log
+from authpi_errors._reported import announce
+from authpi_errors._reporting import log
 from authpi_errors._responding import Responder, notify
 from authpi_errors._sending import Sending, WebSocketSending, drop
 from authpi_errors._settled import (

@@ -15,26 +15,21 @@ from typing import Any, Final
 
 from anyio import CapacityLimiter, to_thread
 from anyio.lowlevel import RunVar
-from starlette.types import Message, Scope
+from starlette.types import Scope
 
 from authpi_errors._configuration import is_async
-from authpi_errors._raised import exc_info_of, is_failure, shows, type_name
+from authpi_errors._raised import exc_info_of, is_failure, type_name
 from authpi_errors._reference import reference_of
-from authpi_errors._registry import has_reference
+from authpi_errors._reported import last_report, note_report, take_lost
 from authpi_errors._routing import Routes
-from authpi_errors._settled import SETTLED, settle
 from authpi_errors._storms import Storms
 
 __all__ = [
     "ErrorRecord",
     "Hook",
     "Reporter",
-    "announce",
     "log",
     "logger",
-    "note_report",
-    "reported_reference",
-    "was_reported",
 ]
 
 logger: Final = logging.getLogger("authpi_errors")
@@ -190,7 +185,8 @@ class Reporter:
 
     def has_told(self, scope: Scope) -> bool:
         """Say whether a hook, if there is one, is told of the last error that was reported."""
-        return self._on_error is None or _reported(scope)[2]
+        _, _, is_told = last_report(scope)
+        return self._on_error is None or is_told
 
     async def notify(self, record: ErrorRecord) -> None:
         """Call the user's hook. What it raises is logged, and changes nothing."""
@@ -216,18 +212,13 @@ class Reporter:
             scope: The scope of the connection.
             is_outermost: Whether nobody further out waits for them.
         """
-        for noted in _announced(scope):
-            lost, (_, reference, _) = noted[_RAISED], noted[_REPORTED]
-            is_lost = exc is not None and lost is not None and not shows(exc, lost)
-            if is_lost and logger.isEnabledFor(logging.ERROR):
+        for lost, reference in take_lost(exc, scope, is_outermost=is_outermost):
+            if logger.isEnabledFor(logging.ERROR):
                 attributes = {
                     "reference": _clean(reference),
                     "exception_type": _clean(type_name(lost)),
                 }
                 self._log(logging.ERROR, _LOST, attributes, lost)
-            if is_lost or is_outermost:
-                # Its traceback has the scope, which has it: they would wait for each other.
-                noted[_RAISED] = None
 
     def log_failure(self, option: str, exc: BaseException) -> None:
         """Log what a function of the user's has raised: the traceback too, if it is the first.
@@ -255,56 +246,6 @@ def _hook_threads() -> CapacityLimiter:
 # As many as anyio has for all else. A limiter belongs to one event loop.
 _MOST_THREADS: Final = 40
 _HOOK_THREADS: Final[RunVar[CapacityLimiter]] = RunVar("authpi_errors.hook_threads")
-
-
-def was_reported(scope: Scope, status: int, exc: BaseException | None) -> bool:
-    """Say whether an answer is in the place of another, which was reported, to the same error.
-
-    Starlette's limit of a body puts a 413 of its own in the place of one that was raised, and
-    middleware puts plain text there.
-    """
-    reported, reference, _ = _reported(scope)
-    return reported == status and (exc is None or has_reference(exc, reference))
-
-
-def reported_reference(scope: Scope, status: int, exc: BaseException | None) -> str | None:
-    """Give the reference of what was reported already, if it was."""
-    reference = _reported(scope)[1]
-    return reference if was_reported(scope, status, exc) else None
-
-
-# In the scope of a connection, of the last error that was reported: its status, its reference, and
-# whether a hook is told, which is that of the application that has answered it.
-_REPORTED: Final = "authpi_errors.reported"
-_Report = tuple[int | None, str | None, bool]
-_NOTHING: Final[_Report] = None, None, False
-
-
-def note_report(scope: Scope, status: int, reference: str | None, *, is_told: bool) -> None:
-    """Note that an error was reported, in whose place another answer may be sent."""
-    scope[_REPORTED] = status, reference, is_told
-
-
-# Beside it, for a bug, among what copies of the scope share: the exception, on its way further out.
-_RAISED: Final = "authpi_errors.raised"
-
-
-def announce(exc: BaseException, scope: Scope, *, raised_again: bool) -> None:
-    """Tell boundaries further out of a bug that was reported, and whether it comes to them."""
-    settle(scope, {_REPORTED: _reported(scope), _RAISED: exc if raised_again else None})
-
-
-def _announced(scope: Scope) -> list[Message]:
-    return [noted for noted in scope.get(SETTLED, ())[1:] if _REPORTED in noted]
-
-
-def _reported(scope: Scope) -> _Report:
-    report: _Report | None = scope.get(_REPORTED)
-    if report is not None:
-        return report
-    # It may have been in a copy of the scope.
-    announced = _announced(scope)
-    return announced[-1][_REPORTED] if announced else _NOTHING
 
 
 def _level(status: int) -> int:

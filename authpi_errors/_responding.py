@@ -20,15 +20,8 @@ from authpi_errors._options import Options
 from authpi_errors._raised import is_to_be_answered
 from authpi_errors._registry import ErrorRegistry, note_reference, registry_of
 from authpi_errors._rendering import Asked, ErrorResponse
-from authpi_errors._reporting import (
-    ErrorRecord,
-    Reporter,
-    log,
-    logger,
-    note_report,
-    reported_reference,
-    was_reported,
-)
+from authpi_errors._reported import note_report, reported_reference, was_reported
+from authpi_errors._reporting import ErrorRecord, Reporter, log, logger
 from authpi_errors._routing import allowed_methods
 from authpi_errors._template import Messages
 from authpi_errors._templates import Templates, nothing

@@ -37,6 +37,7 @@ ORDER = (
     "_routing",
     "_reference",
     "_storms",
+    "_reported",
     "_reporting",
     "_templates",
     "_foreign",

@@ -24,13 +24,12 @@ from starlette.types import Scope
 from authpi_errors._configuration import is_async
 from authpi_errors._registry import note_reference
 from authpi_errors._rendering import ErrorResponse
+from authpi_errors._reported import reported_reference, was_reported
 from authpi_errors._reporting import (
     ErrorRecord,
     Hook,
     Reporter,
     logger,
-    reported_reference,
-    was_reported,
 )
 from tests.test_routing import FLAT, scope_of
 
