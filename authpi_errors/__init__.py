@@ -9,8 +9,9 @@
 
 The stages are modules: `codes`, `_exceptions`, `_registry`, `_rendering` (and `_templates`, which
 gives the same sooner), `_messages`, and `_boundary`, which catches and sends. `_responding` leads
-an error through them and tells `_reporting` of it. `_middleware` and `_install` put boundaries
-where users want them. Around that stand `conditional`, `openapi`, `fastapi`, `compliance` and
+an error through them and tells `_reporting` of it. `_handlers` does so inside an application, and
+`_mounted` inside those that are mounted in it. `_middleware` and `_install` put boundaries where
+users want them. Around that stand `conditional`, `openapi`, `fastapi`, `compliance` and
 `testing`.
 """
 

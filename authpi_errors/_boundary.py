@@ -8,14 +8,11 @@ so that the server logs it.
 from __future__ import annotations
 
 from collections.abc import Awaitable
-from contextlib import suppress
 from logging import ERROR
 from typing import Self
 
 from starlette.applications import Starlette
 from starlette.datastructures import Headers
-from starlette.middleware.errors import ServerErrorMiddleware
-from starlette.middleware.exceptions import ExceptionMiddleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from authpi_errors._content_type import media_type_of
@@ -32,6 +29,7 @@ from authpi_errors._foreign import (
 from authpi_errors._handlers import add_handlers
 from authpi_errors._messages import answer, send_all
 from authpi_errors._mounted import answering_for_mounted
+from authpi_errors._place import find_place, replace_default_errors
 from authpi_errors._raised import cause_of_crash, is_departure, is_to_be_answered
 from authpi_errors._rendering import ErrorResponse
 from authpi_errors._reported import announce
@@ -295,38 +293,15 @@ class Boundary:
         Only by then are all of the user's own exception handlers known.
         """
         self._serve = self._serve_mounted
-        application: object = scope.get("app")
-        target: ExceptionMiddleware | None = None
-        is_inside = True
-        for layer in layers(self._below):
-            if isinstance(layer, Starlette):
-                application, is_inside = layer, False
-                target = _exception_middleware(layer)
-                break
-            if isinstance(layer, ExceptionMiddleware):
-                target = layer
-                break
-        if isinstance(application, Starlette) and (target is not None or not is_inside):
-            self._replace_default_errors(application)
-            self.adopt(application, is_inside=is_inside)
-            add_handlers(application, target or application, self._responder)
-            settle_handlers(application, target)
-
-    def _replace_default_errors(self, application: Starlette) -> None:
-        """Leave out an application's outermost middleware, where nothing is left for it to do.
-
-        That is so if this is right below it, and answers all that is raised further down.
-        """
-        stack = application.middleware_stack
-        if stack is None or self._options.ignore:
+        place = find_place(self._below, scope)
+        if place is None:
             return
-        stack = without_default_errors(stack)
-        # What FastAPI puts in between raises nothing of its own.
-        others = (
-            layer for layer in layers(stack) if not type(layer).__module__.startswith("fastapi.")
-        )
-        if next(others, None) is self:
-            application.middleware_stack = stack
+        application, target = place.application, place.target
+        if not self._options.ignore:
+            replace_default_errors(application, self)
+        self.adopt(application, is_inside=place.is_inside)
+        add_handlers(application, target or application, self._responder)
+        settle_handlers(application, target)
 
     def adopt(self, application: Starlette, *, is_inside: bool) -> None:
         """Say which application this is a part of, or around.
@@ -357,17 +332,6 @@ class Boundary:
         return [each for layer in around for each in mounted_in(layer)]
 
 
-def without_default_errors(stack: ASGIApp) -> ASGIApp:
-    """Leave out Starlette's outermost middleware, if all it would do is done by a boundary.
-
-    That is to answer with a plain 500, and to raise again.
-    """
-    if not isinstance(stack, ServerErrorMiddleware) or stack.handler is not None or stack.debug:
-        return stack
-    # A subclass does something else.
-    return stack.app if type(stack) is ServerErrorMiddleware else stack
-
-
 def _once(send: Send) -> Send:
     """Send one response. Middleware may answer once more what was answered, and raised again."""
     starts = 0
@@ -385,17 +349,3 @@ def _sending(connection: tuple[Scope, Receive, Send, Boundary], forward: Send | 
     if isinstance(forward, Sending):
         return forward
     return Sending(*connection, started=forward is not None)
-
-
-def _exception_middleware(application: Starlette) -> ExceptionMiddleware | None:
-    """Find where the handlers of an application are, once it has its middleware."""
-    if application.middleware_stack is None:
-        # As the application does at its first request, which this is.
-        with suppress(Exception):
-            application.middleware_stack = application.build_middleware_stack()
-    found = (
-        layer
-        for layer in layers(application.middleware_stack)
-        if isinstance(layer, ExceptionMiddleware)
-    )
-    return next(found, None)

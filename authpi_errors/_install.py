@@ -12,11 +12,12 @@ from starlette.middleware import Middleware
 from starlette.middleware.errors import ServerErrorMiddleware
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from authpi_errors._boundary import Boundary, without_default_errors
+from authpi_errors._boundary import Boundary
 from authpi_errors._defaults import settle_handlers
 from authpi_errors._foreign import ForeignResponse
 from authpi_errors._handlers import add_handlers
 from authpi_errors._options import Options
+from authpi_errors._place import without_default_errors
 from authpi_errors._registry import ErrorRegistry
 from authpi_errors._reporting import Hook, log
 from authpi_errors._responding import Responder

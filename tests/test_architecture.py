@@ -47,6 +47,7 @@ ORDER = (
     "_defaults",
     "_handlers",
     "_mounted",
+    "_place",
     "_sending",
     "_boundary",
     "_middleware",
