@@ -16,7 +16,7 @@ from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from authpi_errors._content_type import media_type_of
-from authpi_errors._cors import Cors, has_passed_cors, layers, mounted_in, through
+from authpi_errors._cors import Cors, has_passed_cors, mounted_in, through
 from authpi_errors._defaults import has_handler_for_everything, settle_handlers
 from authpi_errors._exceptions import AuthPIError, ServerError
 from authpi_errors._foreign import (
@@ -27,6 +27,7 @@ from authpi_errors._foreign import (
     may_be_foreign,
 )
 from authpi_errors._handlers import add_handlers
+from authpi_errors._layers import layers
 from authpi_errors._messages import answer, send_all
 from authpi_errors._mounted import answering_for_mounted
 from authpi_errors._place import find_place, replace_default_errors

@@ -16,7 +16,8 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.routing import BaseRoute, Host, Mount, Router
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from authpi_errors._routing import attribute, does_path_decide, matched_routes
+from authpi_errors._layers import attribute, layers
+from authpi_errors._routing import does_path_decide, matched_routes
 
 __all__ = [
     "Cors",
@@ -24,23 +25,9 @@ __all__ = [
     "cors_of",
     "cors_of_routes",
     "has_passed_cors",
-    "layers",
     "mounted_in",
     "through",
 ]
-
-
-def layers(app: object) -> Iterator[object]:
-    """Walk down a stack of middleware, each of which has what is below it in `app`.
-
-    That is the convention. What does not follow it ends the walk, and so does an application, and
-    what does not tell its class.
-    """
-    for _ in range(100):
-        if app is None or attribute(app, "__class__") is None:
-            return
-        yield app
-        app = attribute(app, "app")
 
 
 def mounted_in(app: object, seen: set[int] | None = None) -> Iterator[object]:
@@ -90,9 +77,20 @@ def _made(application: Starlette) -> list[CORSMiddleware]:
     return made
 
 
-def cors_of_routes(scope: Scope) -> list[CORSMiddleware]:
-    """Find the CORS middleware of the mounts and the route that a request takes."""
-    return _cors_in(matched_routes(scope))
+def cors_of_routes(scope: Scope, inside: object = None) -> list[CORSMiddleware]:
+    """Find the CORS middleware of the mounts and the route that a request takes.
+
+    Args:
+        scope: The scope of the request, after routing.
+        inside: A mounted application: of its mount, and of those around that, nothing is found.
+    """
+    routes = matched_routes(scope)
+    mounts = [n for n, route in enumerate(routes, 1) if _holds(route, inside)]
+    return _cors_in(routes[max(mounts, default=0) :])
+
+
+def _holds(route: BaseRoute, application: object) -> bool:
+    return any(layer is application for layer in layers(attribute(route, "app")))
 
 
 def _cors_in(routes: Iterable[BaseRoute]) -> list[CORSMiddleware]:

@@ -18,7 +18,7 @@ from starlette.requests import HTTPConnection
 from starlette.routing import Router
 from starlette.types import ASGIApp, Scope
 
-from authpi_errors._cors import layers
+from authpi_errors._layers import layers
 from authpi_errors._settled import Handler, settling
 from authpi_errors._validation import is_request_validation_error
 

@@ -52,7 +52,7 @@ def make_handler(
         responder: Answers the exceptions.
         default: The handler whose place this one takes. It still answers an `HTTPException` that
             is no error, such as a redirect, and one that is to be ignored. `None` in a mounted
-            application, inside all of whose middleware the answer is given.
+            application.
         notice: Called before the first answer.
     """
 
@@ -65,12 +65,8 @@ def make_handler(
         scope: Scope = connection.scope
         # What comes out of a mount before its routes are asked, or from its router, has left the
         # middleware of the mount behind.
-        is_of_mount = (
-            "app_root_path" in scope
-            and default is not None
-            and isinstance(scope.get("route"), _NO_ROUTES)
-        )
-        is_of_router = type(exc) is HTTPException and default is not None and is_nested(scope)
+        is_of_mount = "app_root_path" in scope and isinstance(scope.get("route"), _NO_ROUTES)
+        is_of_router = type(exc) is HTTPException and is_nested(scope)
         if scope["type"] == "http" and not (is_of_mount or is_of_router):
             messages = responder.plain(exc, scope)
             if messages is not None:
@@ -89,7 +85,9 @@ def make_handler(
         respond = partial(_send_and_notify, responder.respond(exc, error, scope))
         has_left = is_of_mount and not is_reached(scope)
         if has_left or (is_of_router and not is_routed(scope)):
-            return through(cors_of_routes(scope), respond)
+            # A mounted application's own middleware comes after this.
+            inside = scope.get("app") if default is None else None
+            return through(cors_of_routes(scope, inside), respond)
         return respond
 
     return handle

@@ -13,7 +13,6 @@ from starlette.middleware.exceptions import ExceptionMiddleware
 from starlette.requests import HTTPConnection
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from authpi_errors._cors import layers
 from authpi_errors._defaults import (
     ANSWERING,
     DEFAULTS,
@@ -26,6 +25,7 @@ from authpi_errors._defaults import (
 )
 from authpi_errors._exceptions import AuthPIError
 from authpi_errors._handlers import HANDLED, is_no_error, make_handler
+from authpi_errors._layers import layers
 from authpi_errors._raised import cause_of_unread_body, is_departure
 from authpi_errors._responding import Responder
 from authpi_errors._settled import Handler, settled_response

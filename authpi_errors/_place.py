@@ -10,7 +10,7 @@ from starlette.middleware.errors import ServerErrorMiddleware
 from starlette.middleware.exceptions import ExceptionMiddleware
 from starlette.types import ASGIApp, Scope
 
-from authpi_errors._cors import layers
+from authpi_errors._layers import layers
 
 __all__ = ["Place", "find_place", "replace_default_errors", "without_default_errors"]
 

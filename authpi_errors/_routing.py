@@ -11,18 +11,20 @@ from contextlib import suppress
 from types import UnionType
 from typing import Any, Final, NamedTuple, cast
 
+from starlette.applications import Starlette
 from starlette.endpoints import HTTPEndpoint
 from starlette.routing import BaseRoute, Host, Match, Mount, Route, Router, WebSocketRoute
 from starlette.staticfiles import StaticFiles
 from starlette.types import Scope
 
 from authpi_errors._headers import is_token
+from authpi_errors._layers import attribute, layers
 
 __all__ = [
     "Routes",
     "allowed_methods",
-    "attribute",
     "does_path_decide",
+    "is_lost",
     "is_nested",
     "is_reached",
     "is_routed",
@@ -31,17 +33,6 @@ __all__ = [
 
 # RFC 9110, 9, RFC 5789, and QUERY, which Starlette knows.
 _METHODS: Final = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "QUERY")
-
-
-def attribute(owner: object, name: str) -> object:
-    """Give an attribute of what may be anybody's; `None` if there is none, or if asking fails.
-
-    Some objects fail so until they are set up.
-    """
-    try:
-        return getattr(owner, name, None)
-    except Exception:
-        return None
 
 
 def matched_routes(scope: Scope) -> list[BaseRoute]:
@@ -74,8 +65,19 @@ def _matched(routes: Iterable[BaseRoute], scope: Scope) -> list[BaseRoute]:
 
 def _routes_in(route: BaseRoute) -> Sequence[BaseRoute]:
     """Give the routes that are in a mount or a host, as far as they are Starlette's."""
-    routes: object = attribute(route, "routes") if _is_a(route, Mount | Host) else None
-    return cast("list[BaseRoute]", routes) if isinstance(routes, list) else ()
+    return _known_routes_in(route) or ()
+
+
+def _known_routes_in(route: BaseRoute) -> Sequence[BaseRoute] | None:
+    """Give the routes that are in a mount or a host; `None` if nobody knows of any."""
+    if not _is_a(route, Mount | Host):
+        return None
+    # A mount looks no further than to what it was given, which may be middleware.
+    for layer in layers(attribute(route, "app")):
+        if isinstance(layer, Starlette | Router):
+            return layer.routes
+    routes: object = attribute(route, "routes")
+    return cast("list[BaseRoute]", routes) if isinstance(routes, list) and routes else None
 
 
 def _is_a(route: BaseRoute, kind: type[BaseRoute] | UnionType) -> bool:
@@ -104,6 +106,16 @@ def _match(route: BaseRoute, scope: Scope) -> tuple[Match, Scope]:
 def is_routed(scope: Scope) -> bool:
     """Say whether a request has an endpoint that serves it; else a router has turned it away."""
     return _serving(scope) is not None
+
+
+def is_lost(scope: Scope) -> bool:
+    """Say whether no route takes a request, as far as routes are known: its router turned it away.
+
+    What is mounted and no application of Starlette's decides by itself.
+    """
+    routes = matched_routes(scope)
+    last = routes[-1] if routes else None
+    return last is None or (_is_a(last, Mount | Host) and _known_routes_in(last) is not None)
 
 
 def is_reached(scope: Scope) -> bool:

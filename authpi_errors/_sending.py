@@ -14,7 +14,7 @@ from authpi_errors._defaults import has_handler_for_everything, is_answered_by_u
 from authpi_errors._foreign import ForeignResponse
 from authpi_errors._messages import can_deny, send_all, sendable_close
 from authpi_errors._raised import cause_of_unread_body, is_departure
-from authpi_errors._routing import is_routed
+from authpi_errors._routing import is_lost
 from authpi_errors._settled import (
     forget,
     has_departed,
@@ -284,8 +284,7 @@ class WebSocketSending(Sending):
         reason: object = message.get("reason")
         # A router closes what it has no route for, and gives no reason.
         may_be_lost = "router" in self.scope and code == 1000 and not reason
-        is_lost = may_be_lost and not is_routed(self.scope)
-        status = 404 if is_lost else status_of_close(code)
+        status = 404 if may_be_lost and is_lost(self.scope) else status_of_close(code)
         # FastAPI gives a list of what it has found wrong.
         is_detail = isinstance(reason, str) or is_list(reason)
         await self._judge.substitute(status, reason if reason and is_detail else None, self)

@@ -20,6 +20,16 @@ BASE: Final = Middleware(BaseHTTPMiddleware, dispatch=pass_on)
 """Runs what is below it in a task, and takes it for a bug when nothing is sent."""
 
 
+class Around:
+    """Keeps what is below it in `app`, as middleware does."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self.app(scope, receive, send)
+
+
 class Copying:
     """Passes on a scope of its own, as middleware that takes a prefix off the path may."""
 

@@ -34,6 +34,7 @@ ORDER = (
     "_rendering",
     "_template",
     "_messages",
+    "_layers",
     "_routing",
     "_reference",
     "_storms",

@@ -23,7 +23,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from authpi_errors import ErrorMiddleware, ErrorRecord, NotFoundError, install
 from authpi_errors._cors import KnownCors
 from authpi_errors._sending import drop
-from tests.passing import Copying
+from tests.passing import Around, Copying
 
 
 async def endpoint(request: Request) -> None: ...
@@ -342,6 +342,12 @@ INNER: dict[str, Callable[[], BaseRoute]] = {
     ),
     "a host in a mount": lambda: Mount(
         "/", routes=[Host("pub.example", Router(ROUTES, middleware=[ADDED]))]
+    ),
+    "a mount in a mounted application": lambda: Mount(
+        "/", Starlette(routes=[Mount("/", Router(ROUTES, middleware=[ADDED]))])
+    ),
+    "a mount in a mounted application behind middleware": lambda: Mount(
+        "/", Around(Starlette(routes=[Mount("/", Router(ROUTES, middleware=[ADDED]))]))
     ),
 }
 

@@ -45,7 +45,7 @@ from authpi_errors import (
 from authpi_errors._reporting import Hook
 from authpi_errors._sending import drop
 from tests import test_registry
-from tests.passing import pass_on
+from tests.passing import Around, pass_on
 
 START: Message = {"type": "http.response.start", "status": 200, "headers": []}
 BODY: Message = {"type": "http.response.body", "body": b"fine"}
@@ -455,7 +455,10 @@ async def test_a_websocket_that_is_closed_before_it_is_accepted_is_denied(
         pytest.param("/routed/1000", 403, id="route, without a code"),
         pytest.param("/mounted/1008", 403, id="mounted application"),
         pytest.param("/mounted/1013", 503, id="mounted application, for a while"),
+        pytest.param("/mounted/1000", 403, id="mounted application, without a code"),
         pytest.param("/routes/1000", 403, id="route in a mount"),
+        pytest.param("/behind/1000", 403, id="route in an application behind middleware"),
+        pytest.param("/behind/", 404, id="no route in an application behind middleware"),
         pytest.param("/routes/", 404, id="no route in a mount"),
         pytest.param("/", 404, id="no route"),
     ],
@@ -475,6 +478,7 @@ async def test_a_websocket_is_not_found_where_no_route_takes_it(
             WebSocketRoute("/routed/{code:int}", close_routed),
             Mount("/mounted", close),
             Mount("/routes", routes=[routed]),
+            Mount("/behind", Around(framework(routes=[routed]))),
         ]
     )
     scope = scope_of("websocket", path=path, extensions=DENIAL)

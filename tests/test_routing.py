@@ -23,6 +23,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from authpi_errors import ErrorMiddleware, install
 from authpi_errors._routing import Routes, allowed_methods, is_routed, matched_routes
+from tests.passing import Around
 
 # --- Templates
 
@@ -167,7 +168,7 @@ def scope_of(
         (NESTED, "/api/1/nowhere", "GET", None),
         (NESTED, "/asgi/a/b", "GET", "/asgi/{path}"),
         (NESTED, "/covered/x/1", "GET", "/covered/x/{y}"),
-        (NESTED, "/wrapped/users/7", "GET", "/wrapped/{path}"),
+        (NESTED, "/wrapped/users/7", "GET", "/wrapped/users/{user_id}"),
         (NESTED, "/last/1", "GET", "/last/{x}"),
         (NESTED, "/nowhere", "GET", None),
         (FASTAPI, "/flat/7", "GET", "/flat/{user_id}"),
@@ -340,7 +341,20 @@ def on_a_host() -> FastAPI:
     return app
 
 
-MAKERS = [directly, in_a_router, in_a_router_in_a_router, on_a_host]
+def behind_middleware() -> FastAPI:
+    app = FastAPI()
+    (mount,) = mounting()
+    assert isinstance(mount, Mount)
+    app.mount("/m", Around(Router(mount.routes, middleware=covered("https://a.example"))))
+    return app
+
+
+MAKERS = [directly, in_a_router, in_a_router_in_a_router, on_a_host, behind_middleware]
+
+
+@pytest.mark.parametrize("make", MAKERS)
+def test_template_has_the_prefixes_of_mounts(make: Callable[[], FastAPI]) -> None:
+    assert Routes().template(scope_of(make(), "/m/in/y", "PUT")) == "/m/in/y"
 
 
 @pytest.mark.parametrize("make", MAKERS)
