@@ -17,7 +17,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from authpi_errors._content_type import media_type_of
 from authpi_errors._cors import Cors, has_passed_cors, mounted_in, through
-from authpi_errors._defaults import has_handler_for_everything, settle_handlers
+from authpi_errors._defaults import has_handler_for_everything, may_have_answered, settle_handlers
 from authpi_errors._exceptions import AuthPIError, ServerError
 from authpi_errors._foreign import (
     LONGEST_BODY,
@@ -185,6 +185,7 @@ class Boundary:
         return is_over
 
     async def _answer_or_release(self, exc: BaseException, sending: Sending) -> bool:
+        held = sending.held
         if self.is_ignored(exc):
             await sending.release()
             return False
@@ -193,8 +194,7 @@ class Boundary:
             note_departure(sending.scope)
             # Middleware further out counts on the exception.
             return self.is_outermost(sending.scope)
-        held = sending.held
-        is_answered = bool(held) and has_handler_for_everything(sending.scope.get("app"))
+        is_answered = bool(held) and may_have_answered(sending.scope.get("app"))
         if is_answered or not is_to_be_answered(exc):
             await sending.release()
             return False
@@ -219,14 +219,14 @@ class Boundary:
         """Say whether what nobody expected is somebody else's to answer.
 
         A user's handler for `Exception` runs in Starlette's outermost middleware, and so does its
-        debugger, which is for browsers.
+        debugger, which is for browsers and takes the place of that handler.
         """
         application = self._application
         if application is None or not self._is_inside or not isinstance(exc, Exception):
             return False
-        if self._has_catch_all:
-            return True
-        return application.debug and "text/html" in Headers(scope=scope).get("accept", "")
+        if application.debug:
+            return "text/html" in Headers(scope=scope).get("accept", "")
+        return self._has_catch_all
 
     async def _send(
         self, response: ErrorResponse, sending: Sending, has_passed: bool = False
@@ -252,7 +252,12 @@ class Boundary:
 
     def is_ignored(self, exc: BaseException | None) -> bool:
         """Say whether an exception is left to the framework, and so is its answer."""
-        return isinstance(exc, self._options.ignore)
+        ignored = self._options.ignore
+        return exc is not None and isinstance(cause_of_crash(exc), ignored)
+
+    def is_last(self, scope: Scope) -> bool:
+        """Say whether nobody further out answers what is left to the framework."""
+        return not self._is_inside and self.is_outermost(scope)
 
     def may_rewrite(self, headers: Headers, body: bytes | bytearray) -> bool:
         """Say whether a response that begins so may have to be rewritten."""

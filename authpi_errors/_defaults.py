@@ -34,6 +34,7 @@ __all__ = [
     "is_invalid_request",
     "is_ours",
     "made_here",
+    "may_have_answered",
     "settle_handlers",
     "unasked",
 ]
@@ -144,6 +145,14 @@ def has_handler_for_everything(application: object) -> bool:
     return isinstance(application, Starlette) and _is_users(application, (500, Exception))
 
 
+def may_have_answered(application: object) -> bool:
+    """Say whether a handler of the user's for what is unexpected may have answered, unnoticed.
+
+    What others answer is noted (`settle_handlers`), where their middleware doesn't hide them.
+    """
+    return has_handler_for_everything(application) and _NOTED not in vars(application)
+
+
 def _is_users(application: Starlette, keys: Iterable[object]) -> bool:
     """Say whether the first of the application's handlers for `keys` has been set by the user."""
     handlers = application.exception_handlers
@@ -164,7 +173,8 @@ def settle_handlers(application: Starlette, target: ExceptionMiddleware | None =
         for key, handler in handlers.items()
         if _is_users(application, (key,))
     }
-    if application.middleware_stack is None:
+    is_noted = application.middleware_stack is None
+    if is_noted:
         handlers.update(settled)
     for layer in (*layers(application.middleware_stack), target):
         if isinstance(layer, ExceptionMiddleware):
@@ -172,3 +182,10 @@ def settle_handlers(application: Starlette, target: ExceptionMiddleware | None =
                 layer.add_exception_handler(key, settled[key])
         elif isinstance(layer, ServerErrorMiddleware) and layer.handler is not None:
             layer.handler = settling(layer.handler)
+            is_noted = True
+    if is_noted and has_handler_for_everything(application):
+        vars(application)[_NOTED] = True
+
+
+# Where an application has that what its handler for everything answers is noted.
+_NOTED: Final = "authpi_errors.noted"

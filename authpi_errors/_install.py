@@ -13,7 +13,7 @@ from starlette.middleware.errors import ServerErrorMiddleware
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from authpi_errors._boundary import Boundary
-from authpi_errors._defaults import settle_handlers
+from authpi_errors._defaults import has_handler_for_everything, settle_handlers
 from authpi_errors._foreign import ForeignResponse
 from authpi_errors._handlers import add_handlers
 from authpi_errors._options import Options
@@ -117,7 +117,9 @@ class _Installed:
         users = dict(self._app.exception_handlers)
         settle_handlers(self._app)
         try:
-            stack = without_default_errors(self._build_inner())
+            stack = self._build_inner()
+            if not self.options.ignore:
+                stack = without_default_errors(stack)
         except Exception as exc:
             # An answer needs a boundary.
             stack = partial(self._fail, exc)
@@ -133,7 +135,8 @@ class _Installed:
         raise exc
 
     def _build_inner(self) -> ASGIApp:
-        if self._is_alone and not self._app.user_middleware:
+        app = self._app
+        if self._is_alone and not app.user_middleware and not has_handler_for_everything(app):
             # Nothing is between the two boundaries: one is enough.
             return self._build()
         innermost = Middleware(_Innermost, self.responder, self._app)

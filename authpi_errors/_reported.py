@@ -6,6 +6,7 @@ one reference.
 
 from __future__ import annotations
 
+from asyncio import CancelledError
 from typing import Final
 
 from starlette.types import Message, Scope
@@ -87,13 +88,18 @@ def take_lost(
     lost: list[tuple[BaseException, str | None]] = []
     for noted in _announced(scope):
         bug, (_, reference, _) = noted[_RAISED], noted[_REPORTED]
-        if bug is not None and exc is not None and not shows(exc, bug):
+        if bug is not None and _is_lost(bug, exc):
             lost.append((bug, reference))
         elif not is_outermost:
             continue
         # Its traceback has the scope, which has it: they would wait for each other.
         noted[_RAISED] = None
     return lost
+
+
+def _is_lost(bug: BaseException, exc: BaseException | None) -> bool:
+    # Who swallows an exception has taken care of it; a task group takes a cancellation for its own.
+    return isinstance(bug, CancelledError) if exc is None else not shows(exc, bug)
 
 
 def _announced(scope: Scope) -> list[Message]:

@@ -271,7 +271,7 @@ def _sentence(attributes: dict[str, Any]) -> str:
 
 
 _LOST: Final = (
-    "Another exception took the place of what was answered with reference %(reference)s: "
+    "What was answered with reference %(reference)s was lost on its way to the server: "
     "%(exception_type)s"
 )
 

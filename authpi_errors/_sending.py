@@ -10,7 +10,7 @@ from starlette.datastructures import Headers
 from starlette.types import Message, Receive, Scope, Send
 
 from authpi_errors._content_type import media_type_of
-from authpi_errors._defaults import has_handler_for_everything, is_answered_by_user
+from authpi_errors._defaults import is_answered_by_user, may_have_answered
 from authpi_errors._foreign import ForeignResponse
 from authpi_errors._messages import can_deny, send_all, sendable_close
 from authpi_errors._raised import cause_of_unread_body, is_departure
@@ -44,6 +44,10 @@ class Judge(Protocol):
 
     def is_ignored(self, exc: BaseException | None) -> bool:
         """Say whether an exception is left to the framework, and so is its answer."""
+        ...
+
+    def is_last(self, scope: Scope) -> bool:
+        """Say whether nobody further out answers what is left to the framework."""
         ...
 
     def may_rewrite(self, headers: Headers, body: bytes | bytearray) -> bool:
@@ -139,8 +143,10 @@ class Sending:
         self._is_complete = False
         # What is raised where no handler runs, Starlette answers.
         is_users = is_answered_by_user(self.scope) and not self._is_starlettes_500(start)
-        self._is_crash = not is_users and self._is_certain_crash(start)
-        may_stay = is_users or not self._judge.may_rewrite(_headers_of(start), b"")
+        is_ignored = self._judge.is_ignored(sys.exception())
+        is_left = is_users or (is_ignored and self._judge.is_last(self.scope))
+        self._is_crash = not is_left and self._is_certain_crash(start)
+        may_stay = is_users or is_ignored or not self._judge.may_rewrite(_headers_of(start), b"")
         if may_stay and not self._is_crash:
             await self.release()
 
@@ -172,13 +178,13 @@ class Sending:
 
     def _is_certain_crash(self, start: Message) -> bool:
         """Say whether Starlette answers an exception by itself, in its debugger at any length."""
-        if sys.exception() is None or has_handler_for_everything(self.scope.get("app")):
+        if sys.exception() is None or may_have_answered(self.scope.get("app")):
             return False
         return self._is_starlettes_500(start) or _is_bare_500(start)
 
     def _may_be_a_crash(self) -> bool:
         """Say whether an exception may follow: Starlette raises what it has answered with a 500."""
-        if has_handler_for_everything(self.scope.get("app")):
+        if may_have_answered(self.scope.get("app")):
             return sys.exception() is not None
         return self._is_starlettes_500(self.held[0])
 

@@ -42,9 +42,6 @@ GONE: Final = (ClientDisconnect, WebSocketDisconnect)
 SETTLED: Final = "authpi_errors.settled"
 """Where a scope has the outermost boundary, and after it what boundaries are told."""
 
-# What tells one response from another that middleware has put in its place.
-_MARKS: Final = frozenset((b"content-type", b"content-length"))
-
 
 def is_first(scope: Scope, boundary: object) -> bool:
     """Say whether no boundary came to a connection before this one."""
@@ -73,7 +70,7 @@ def is_settled(scope: Scope, start: Message) -> bool:
         # Most often nothing in between has touched it.
         if headers is known.get("headers"):
             return True
-    return any(_mark(start) == _mark(known) for known in responses)
+    return any(_is_same(start, known) for known in responses)
 
 
 def note_departure(scope: Scope, answer: Message | None = None) -> None:
@@ -134,13 +131,26 @@ def _as_written(start: Message) -> Message:
     return {"status": response.status_code, "headers": response.raw_headers}
 
 
-def _mark(start: Message) -> tuple[object, ...]:
+def _is_same(start: Message, known: Message) -> bool:
+    """Say whether one start comes from another, by what both say of the response."""
+    if start is known:
+        return True
+    found, before = _headers_of(start), _headers_of(known)
+    if found is None or before is None or start.get("status") != known.get("status"):
+        return False
+    # Middleware that sends a body on in pieces takes its length away.
+    length = found.get(b"content-length", before.get(b"content-length"))
+    return found.get(b"content-type") == before.get(b"content-type") and length == before.get(
+        b"content-length"
+    )
+
+
+def _headers_of(start: Message) -> dict[bytes, bytes] | None:
     headers: list[tuple[Any, Any]] | None = start.get("headers")
     if type(headers) is not list:
         # ASGI allows headers that can be read only once: nobody but the server is to read them.
-        return (start,)
-    found = {bytes(name).lower(): bytes(value) for name, value in headers}
-    return start.get("status"), *(found.get(name) for name in _MARKS)
+        return None
+    return {bytes(name).lower(): bytes(value) for name, value in headers}
 
 
 def settling(handler: Handler) -> Handler:

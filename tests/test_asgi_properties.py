@@ -478,10 +478,19 @@ def test_nothing_is_kept_of_a_page_that_is_never_sent(
     assert most < 2**21
 
 
-def test_who_is_to_answer_an_exception_finds_nothing_sent_of_its_page() -> None:
+def test_page_of_an_ignored_exception_stays_where_nobody_is_further_out() -> None:
+    by_itself = served(crash, http())
     ours = served(ErrorMiddleware(crash, ignore=(LookupError,)), http())
     assert isinstance(ours.raised, LookupError)
-    assert ours.is_untouched
+    assert ours.sent == by_itself.sent
+
+
+def test_who_is_to_answer_an_ignored_exception_finds_nothing_sent_of_its_page() -> None:
+    around = ErrorMiddleware(ErrorMiddleware(crash, ignore=(LookupError,)))
+    ours = served(around, http())
+    assert isinstance(ours.raised, LookupError)
+    assert [message.get("status") for message in ours.sent] == [500, None]
+    assert b"server_error" in ours.sent[1]["body"]
 
 
 @TRIED

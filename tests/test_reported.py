@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 from starlette.types import Scope
 
@@ -58,3 +60,18 @@ def test_bug_that_is_not_raised_again_is_never_lost() -> None:
     note_report(scope, 500, "a", is_told=True)
     announce(LookupError(), scope, raised_again=False)
     assert take_lost(OSError(), scope, is_outermost=True) == []
+
+
+def test_cancellation_is_lost_where_nothing_came_in_its_place() -> None:
+    scope = scope_of_a_connection()
+    note_report(scope, 500, "a", is_told=True)
+    bug = asyncio.CancelledError()
+    announce(bug, scope, raised_again=True)
+    assert take_lost(None, scope, is_outermost=False) == [(bug, "a")]
+
+
+def test_bug_that_middleware_swallows_is_its_own() -> None:
+    scope = scope_of_a_connection()
+    note_report(scope, 500, "a", is_told=True)
+    announce(LookupError(), scope, raised_again=True)
+    assert take_lost(None, scope, is_outermost=True) == []

@@ -29,7 +29,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from starlette.websockets import WebSocket
 
 from authpi_errors import ErrorMiddleware, ErrorRegistry, NotFoundError, install
-from tests.passing import BASE, Copying
+from tests.passing import BASE, Around, Copying
 from tests.test_asgi_properties import is_same, served, websocket
 
 
@@ -520,3 +520,169 @@ def test_ignored_exception_without_a_handler_is_raised(way: Callable[..., Any]) 
     served: ASGIApp = way(app, ignore=(StaleError,), registry=registry) or app
     with pytest.raises(StaleError):
         TestClient(served).get("/")
+
+
+# A handler for everything answers where it runs, and nowhere else.
+
+
+async def answer_everything(request: Request, exc: Exception) -> Response:
+    return JSONResponse({"detail": "mine"}, 500)
+
+
+class FailingAfter:
+    """Middleware that fails once the response is known."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def fail(message: Message) -> None:
+            raise BrokenError("secret")
+
+        await self.app(scope, receive, fail)
+
+
+async def succeed(request: Request) -> Response:
+    return Response()
+
+
+async def break_down(request: Request) -> Response:
+    raise BrokenError("secret")
+
+
+AROUND = pytest.mark.parametrize("way", [installed, added, ErrorMiddleware])
+JSON_500 = (500, "application/json")
+
+
+@AROUND
+@pytest.mark.parametrize("debug", [False, True])
+@pytest.mark.parametrize("of_mount", [False, True])
+def test_handler_of_a_mounted_application_answers_nothing_that_fails_around_it(
+    *, of_mount: bool, debug: bool, way: Way
+) -> None:
+    inner = Starlette(
+        routes=[Route("/", succeed)], exception_handlers={Exception: answer_everything}
+    )
+    app = Starlette(
+        debug=debug,
+        routes=[Mount("/", FailingAfter(inner) if of_mount else inner)],
+        middleware=[] if of_mount else [Middleware(FailingAfter)],
+    )
+    status, media_type, text = get(way(app))
+    assert (status, media_type) == JSON_500
+    assert '"server_error"' in text
+
+
+@pytest.mark.parametrize("middleware", [[], [BASE]], ids=["alone", "behind middleware"])
+@pytest.mark.parametrize(
+    ("around", "debug"),
+    [
+        pytest.param(Around, False, id="mounted"),
+        pytest.param(Around, True, id="mounted, with a debugger"),
+        pytest.param(Copying, False, id="behind a copy of the scope"),
+    ],
+)
+@pytest.mark.parametrize(
+    ("way", "expected"),
+    [(installed, '"mine"'), (added, '"mine"'), (ErrorMiddleware, '"server_error"')],
+)
+def test_handler_for_everything_answers_what_fails_in_a_mounted_application(
+    way: Way,
+    expected: str,
+    around: Callable[[ASGIApp], ASGIApp],
+    middleware: list[Middleware],
+    *,
+    debug: bool,
+) -> None:
+    inner = Starlette(debug=debug, routes=[Route("/", break_down)])
+    app = Starlette(
+        routes=[Mount("/", around(inner))],
+        middleware=middleware,
+        exception_handlers={Exception: answer_everything},
+    )
+    status, media_type, text = get(way(app))
+    assert (status, media_type) == JSON_500
+    assert expected in text
+
+
+@AROUND
+@pytest.mark.parametrize("key", [500, Exception])
+def test_debugger_that_takes_the_place_of_a_handler_is_for_browsers(key: Any, way: Way) -> None:
+    app = Starlette(
+        debug=True, routes=[Route("/", break_down)], exception_handlers={key: answer_everything}
+    )
+    status, media_type, text = get(way(app))
+    assert (status, media_type) == JSON_500
+    assert '"server_error"' in text
+
+
+class SpecialError(StaleError):
+    """What is left to the framework, although its base is mapped."""
+
+
+@pytest.mark.parametrize("handlers", [{}, {Exception: answer_everything}], ids=["none", "one"])
+@pytest.mark.parametrize("way", [installed, ErrorMiddleware, added])
+def test_ignored_exception_of_a_mounted_application_is_left_to_it(
+    way: Any, handlers: dict[Any, Any]
+) -> None:
+    async def fail(request: Request) -> Response:
+        raise SpecialError("secret")
+
+    app: Any = Starlette(
+        routes=[Mount("/", Starlette(routes=[Route("/", fail)]))], exception_handlers=handlers
+    )
+    options: Any = {"registry": {StaleError: "conflict"}, "ignore": (SpecialError,)}
+    options["registry"] = ErrorRegistry(exceptions=options["registry"])
+    if way is installed:
+        install(app, **options)
+    elif way is added:
+        app.add_middleware(ErrorMiddleware, **options)
+    else:
+        app = ErrorMiddleware(app, **options)
+    # Wrapped, it is known when the application has answered.
+    if handlers and way is not ErrorMiddleware:
+        assert get(app) == (500, "application/json", '{"detail":"mine"}')
+    else:
+        assert get(app) == (500, "text/plain", "Internal Server Error")
+
+
+@AROUND
+def test_ignored_exception_has_the_answer_that_the_framework_gives(way: Any) -> None:
+    app: Any = Starlette(routes=[Route("/", break_down)])
+    options: Any = {"ignore": (BrokenError,)}
+    if way is installed:
+        install(app, **options)
+    elif way is added:
+        app.add_middleware(ErrorMiddleware, **options)
+    else:
+        app = ErrorMiddleware(app, **options)
+    assert get(app) == (500, "text/plain", "Internal Server Error")
+
+
+async def send_on_in_pieces(request: Request, call_next: RequestResponseEndpoint) -> Response:
+    """Read a body, as middleware that logs it does, and send it on without its length."""
+    response: Any = await call_next(request)
+    pieces = [piece async for piece in response.body_iterator]
+    headers = {name: value for name, value in response.headers.items() if name != "content-length"}
+
+    async def again() -> AsyncIterator[bytes]:
+        for piece in pieces:
+            yield piece
+
+    return StreamingResponse(again(), response.status_code, headers)
+
+
+@pytest.mark.parametrize("make", [in_text, in_detail])
+@pytest.mark.parametrize("way", [installed, added, mounted])
+def test_answer_that_middleware_sends_on_without_its_length_stays(
+    way: Way, make: Callable[[Exception], Response]
+) -> None:
+    async def fail(request: Request) -> Response:
+        raise StaleError
+
+    app = Starlette(
+        routes=[Route("/", fail)],
+        middleware=[Middleware(BaseHTTPMiddleware, dispatch=send_on_in_pieces)],
+        exception_handlers={StaleError: asynchronous(make)},
+    )
+    assert get(way(app)) == ANSWERS[make]
