@@ -13,6 +13,7 @@ from dataclasses import asdict
 from typing import Any, Final, TypeGuard, TypeVar, cast
 
 from authpi_errors._components import GENERAL, Components, Object, reference
+from authpi_errors._content_type import is_json
 from authpi_errors._registry import ErrorRegistry, registry_of
 from authpi_errors._validation import is_list
 from authpi_errors.codes import ErrorCode
@@ -125,7 +126,7 @@ def _implied(operation: Object, security: object, registry: ErrorRegistry) -> li
     names: list[str] = []
     if operation.get("parameters") or body:
         names.append("invalid_request")
-    if any(media_type.partition(";")[0].endswith("json") for media_type in body.get("content", ())):
+    if any(map(is_json, body.get("content", ()))):
         names.append("invalid_content_type")
     if operation.get("security", security):
         names += "unauthorized_client", "session_expired", "access_denied", "insufficient_scope"

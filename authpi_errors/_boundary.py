@@ -172,14 +172,14 @@ class Boundary:
             log(ERROR, "The application has ended without a response")
             await self.substitute(500, None, sending)
         scope = sending.scope
-        self._responder.log_lost(None, scope, is_outermost=self.is_outermost(scope))
+        self._responder.reporter.log_lost(None, scope, is_outermost=self.is_outermost(scope))
         await notify(scope)
 
     async def _answer(self, exc: BaseException, sending: Sending) -> bool:
         """Answer an exception, if nobody has yet, and say whether that is the end of it."""
         scope = sending.scope
         is_outermost = self.is_outermost(scope)
-        self._responder.log_lost(exc, scope, is_outermost=is_outermost)
+        self._responder.reporter.log_lost(exc, scope, is_outermost=is_outermost)
         is_over = await self._answer_or_release(exc, sending)
         await notify(scope, exc, is_outermost=is_outermost)
         return is_over
@@ -280,7 +280,7 @@ class Boundary:
         try:
             return self._options.rewrite(response)
         except Exception as exc:
-            self._responder.log_failure("rewrite", exc)
+            self._responder.reporter.log_failure("rewrite", exc)
             return response.is_foreign
 
     async def substitute(self, status: int, detail: object, sending: Sending) -> None:

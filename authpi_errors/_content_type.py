@@ -12,7 +12,7 @@ from authpi_errors._exceptions import InvalidContentTypeError
 from authpi_errors._headers import HasHeaders, is_media_range
 from authpi_errors._validation import is_list, is_mapping
 
-__all__ = ["media_type_of", "require_content_type", "unreadable_body"]
+__all__ = ["is_json", "media_type_of", "require_content_type", "unreadable_body"]
 
 _FORMS: Final = ("application/x-www-form-urlencoded", "multipart/form-data")
 
@@ -109,13 +109,13 @@ def _route_of(scope: Scope) -> object:
 def _can_be_read(sent: str, declared: str) -> bool:
     if declared in _FORMS:
         return sent in _FORMS
-    return not _is_json(declared) or _is_json(sent)
+    return not is_json(declared) or is_json(sent)
 
 
-def _is_json(media_type: str) -> bool:
-    return media_type == "application/json" or (
-        media_type.startswith("application/") and media_type.endswith("+json")
-    )
+def is_json(content_type: str) -> bool:
+    """Say whether FastAPI takes a body of this `Content-Type` for JSON."""
+    kind, _, subtype = _media_type(content_type).partition("/")
+    return kind == "application" and (subtype == "json" or subtype.endswith("+json"))
 
 
 def _is_not_taken_apart(errors: Iterable[object]) -> bool:

@@ -21,7 +21,6 @@ from authpi_errors._routing import does_path_decide, matched_routes
 
 __all__ = [
     "Cors",
-    "KnownCors",
     "cors_of",
     "cors_of_routes",
     "has_passed_cors",
@@ -97,36 +96,6 @@ def _cors_in(routes: Iterable[BaseRoute]) -> list[CORSMiddleware]:
     return [cors for route in routes for cors in cors_of(attribute(route, "app"))]
 
 
-class KnownCors:
-    """Remembers the CORS middleware of routes: to find it is to route a request anew."""
-
-    __slots__ = ("_known",)
-
-    def __init__(self) -> None:
-        # By the identity of what serves a request, which is kept so that nothing else takes it.
-        self._known: dict[tuple[int, int, object, object], tuple[list[CORSMiddleware], object]] = {}
-
-    def of_routes(self, scope: Scope) -> list[CORSMiddleware]:
-        """Find the CORS middleware of the mounts and the route that a request takes."""
-        try:
-            router, route, root_path = scope["router"], scope["route"], scope["root_path"]
-            # Mounts move the root path, and one route can be behind several; a 405 has one, too.
-            key = id(router), id(route), root_path, scope["method"]
-        except KeyError:
-            return cors_of_routes(scope)
-        known = self._known.get(key)
-        if known is None:
-            routes = matched_routes(scope)
-            known = _cors_in(routes), (router, route)
-            # Below a mount, what has gone no further shares its route, wherever it was bound for.
-            is_leaf = not isinstance(route, Mount | Host)
-            if is_leaf and len(root_path) <= _LONGEST_KNOWN and does_path_decide(scope, routes):
-                if len(self._known) >= _MOST_KNOWN:
-                    self._known.clear()
-                self._known[key] = known
-        return known[0]
-
-
 # Paths of mounts can have parameters, and so any number of values, of any length.
 _MOST_KNOWN: Final = 1024
 _LONGEST_KNOWN: Final = 200
@@ -148,15 +117,39 @@ class Cors:
         self.application: Starlette | None = None
         self._below = below
         self._of_stack: list[CORSMiddleware] | None = None
-        self._known = KnownCors()
+        # By the identity of what serves a request, which is kept so that nothing else takes it.
+        self._known: dict[tuple[int, int, object, object], tuple[list[CORSMiddleware], object]] = {}
 
     def of(self, scope: Scope) -> list[CORSMiddleware]:
         """Find the CORS middleware that a request passes, the outermost first."""
         if self._of_stack is None:
             # Where middleware can't be built, nothing of it is below; the application knows of it.
             self._of_stack = cors_of(self._below) or cors_of(self.application)
-        of_routes = self._known.of_routes(scope) if "router" in scope else None
+        of_routes = self.of_routes(scope) if "router" in scope else None
         return self._of_stack + of_routes if of_routes else self._of_stack
+
+    def of_routes(self, scope: Scope) -> list[CORSMiddleware]:
+        """Find the CORS middleware of the mounts and the route that a request takes.
+
+        To find it is to route a request anew, so it is remembered.
+        """
+        try:
+            router, route, root_path = scope["router"], scope["route"], scope["root_path"]
+            # Mounts move the root path, and one route can be behind several; a 405 has one, too.
+            key = id(router), id(route), root_path, scope["method"]
+        except KeyError:
+            return cors_of_routes(scope)
+        known = self._known.get(key)
+        if known is None:
+            routes = matched_routes(scope)
+            known = _cors_in(routes), (router, route)
+            # Below a mount, what has gone no further shares its route, wherever it was bound for.
+            is_leaf = not isinstance(route, Mount | Host)
+            if is_leaf and len(root_path) <= _LONGEST_KNOWN and does_path_decide(scope, routes):
+                if len(self._known) >= _MOST_KNOWN:
+                    self._known.clear()
+                self._known[key] = known
+        return known[0]
 
 
 def has_passed_cors(headers: Headers) -> bool:

@@ -21,7 +21,7 @@ from authpi_errors._place import without_default_errors
 from authpi_errors._registry import ErrorRegistry
 from authpi_errors._reporting import Hook, log
 from authpi_errors._responding import Responder
-from authpi_errors.openapi import describe, describe_all
+from authpi_errors.openapi import describe
 
 __all__ = ["install"]
 
@@ -181,7 +181,9 @@ class _Around(Boundary):
 
     def _mounted(self) -> list[object]:
         mounted = super()._mounted()
-        describe_all(mounted, self.registry)
+        for app in mounted:
+            if isinstance(app, Starlette):
+                describe(app, registry=self.registry)
         return mounted
 
 

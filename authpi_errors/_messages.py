@@ -32,21 +32,14 @@ def answer(response: ErrorResponse, scope: Scope, *, accepted: bool = False) -> 
     """
     # A fresh list each time: middleware outside appends to it.
     headers = list(response.headers)
-    if scope["type"] == "http":
+    is_http = scope["type"] == "http"
+    if is_http or (not accepted and can_deny(scope)):
+        kind = "http.response" if is_http else "websocket.http.response"
         # HEAD gets the headers that GET would, and no body: RFC 9110, 9.3.2.
-        body = b"" if scope["method"] == "HEAD" else response.body
+        body = b"" if scope.get("method") == "HEAD" else response.body
         return [
-            {"type": "http.response.start", "status": response.status, "headers": headers},
-            {"type": "http.response.body", "body": body},
-        ]
-    if not accepted and can_deny(scope):
-        return [
-            {
-                "type": "websocket.http.response.start",
-                "status": response.status,
-                "headers": headers,
-            },
-            {"type": "websocket.http.response.body", "body": response.body},
+            {"type": f"{kind}.start", "status": response.status, "headers": headers},
+            {"type": f"{kind}.body", "body": body},
         ]
     return [
         {

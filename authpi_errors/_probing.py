@@ -23,6 +23,7 @@ from enum import Enum
 from typing import Any, Final, cast
 from urllib.parse import urljoin, urlsplit
 
+from authpi_errors._headers import is_token
 from authpi_errors._registry import ErrorRegistry
 from authpi_errors.compliance import Response, Violation, check_masked
 
@@ -280,16 +281,12 @@ def _invalid(scheme: Mapping[str, Any], name: str) -> Iterator[tuple[str, str]]:
             yield "Authorization", f"{word} {name}"
         case {"type": "oauth2" | "openIdConnect"}:
             yield "Authorization", f"Bearer {name}"
-        case {"type": "apiKey", "in": "header", "name": str(header)} if _TOKEN.fullmatch(header):
+        case {"type": "apiKey", "in": "header", "name": str(header)} if is_token(header):
             yield header, name
-        case {"type": "apiKey", "in": "cookie", "name": str(cookie)} if _TOKEN.fullmatch(cookie):
+        case {"type": "apiKey", "in": "cookie", "name": str(cookie)} if is_token(cookie):
             yield "Cookie", f"{cookie}={name}"
         case _:
             return
-
-
-# RFC 9110, 5.6.2.
-_TOKEN: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 
 
 def base_of(document: Mapping[str, Any], document_url: str, service_url: str) -> str:

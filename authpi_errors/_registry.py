@@ -211,7 +211,7 @@ class ErrorRegistry:
             # One that was set on the error itself is final.
             return code
         if cls.code is AuthPIError.code and not issubclass(cls, ServerError):
-            return self.code_for(status if _is_status(status) else 500)
+            return self.code_for(status if is_error_status(status) else 500)
         return self._codes.get(cls.code.value, cls.code)
 
     def resolve(self, exc: BaseException) -> AuthPIError:
@@ -411,10 +411,6 @@ def _made_without_arguments(name: object, target: type[AuthPIError]) -> _Decisio
 def is_group(exc: BaseException) -> TypeGuard[BaseExceptionGroup[BaseException]]:
     """Say whether an exception is a group of others."""
     return issubclass(type(exc), BaseExceptionGroup)
-
-
-def _is_status(status: object) -> TypeGuard[int]:
-    return is_error_status(status)
 
 
 def leaves(group: BaseExceptionGroup[BaseException]) -> Iterator[BaseException]:

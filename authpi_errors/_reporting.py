@@ -81,8 +81,6 @@ class Reporter:
             the request.
         make_reference: Makes the reference of an error from the scope of its connection. Without
             it, `reference_of` does.
-        interval: For how many seconds an unexpected exception that nobody else logs is logged in
-            one line, after it was logged with its traceback.
         clock: Gives the time in seconds.
     """
 
@@ -93,14 +91,13 @@ class Reporter:
         *,
         on_error: Hook | None = None,
         make_reference: Callable[[Scope], str] | None = None,
-        interval: float = 60.0,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._on_error = on_error
         self._is_async = is_async(on_error)
         self._make_reference = make_reference
         self._routes = Routes()
-        self._storms = Storms(interval, clock)
+        self._storms = Storms(clock)
 
     def reference(self, scope: Scope) -> str:
         """Give the reference of an error, which the user's function may make."""

@@ -43,7 +43,7 @@ class Responder:
         # A registry of another class can decide otherwise.
         self._may_be_short = options.on_error is None and type(self.registry) is ErrorRegistry
         self._templates = Templates(self.registry, options.ignore)
-        self._reporter = Reporter(on_error=options.on_error, make_reference=options.make_reference)
+        self.reporter = Reporter(on_error=options.on_error, make_reference=options.make_reference)
         self._always_refers = options.always_refer
         is_plain = self._may_be_short and not options.always_refer
         # The shortest way, and most errors take it: no reference, and nobody to be told.
@@ -67,11 +67,11 @@ class Responder:
         template = self._templates.unexpected(exc)
         if template is None:
             return None
-        reference = self._reporter.reference(scope)
+        reference = self.reporter.reference(scope)
         note_reference(exc, reference)
         code = template.code
         if logger.isEnabledFor(ERROR):
-            self._reporter.report(
+            self.reporter.report(
                 code.value,
                 code.status,
                 reference,
@@ -104,17 +104,17 @@ class Responder:
         """
         if isinstance(error, InvalidInputError):
             error = unreadable_body(error.records, scope) or error
-        asked = _Request(scope, exc, self._reporter, self._always_refers)
+        asked = _Request(scope, exc, self.reporter, self._always_refers)
         response = self._templates.render(error, asked)
         if response.dropped:
             left_out = {"left_out_of": response.code, "left_out": ", ".join(response.dropped)}
             log(WARNING, "Left out of %(left_out_of)s: %(left_out)s", left_out)
         is_repeated = was_reported(scope, response.status, exc)
-        if is_repeated and self._reporter.has_told(scope):
+        if is_repeated and self.reporter.has_told(scope):
             return response
         if exc is not None and response.reference is not None:
             note_reference(exc, response.reference)
-        record = self._reporter.report(
+        record = self.reporter.report(
             response.code,
             response.status,
             response.reference,
@@ -125,20 +125,8 @@ class Responder:
             is_repeated=is_repeated,
         )
         if record is not None:
-            scope.setdefault(_UNTOLD, []).append((self, record))
+            scope.setdefault(_UNTOLD, []).append((self.reporter, record))
         return response
-
-    def log_failure(self, option: str, exc: Exception) -> None:
-        """Log what the function that was given for an option has raised."""
-        self._reporter.log_failure(option, exc)
-
-    def log_lost(self, exc: BaseException | None, scope: Scope, *, is_outermost: bool) -> None:
-        """Log the exceptions that were to be raised again, if another came in their place."""
-        self._reporter.log_lost(exc, scope, is_outermost=is_outermost)
-
-    async def notify(self, record: ErrorRecord) -> None:
-        """Tell the user's hook of an error, now that the response is out."""
-        await self._reporter.notify(record)
 
 
 # Where a scope has the records that no hook was told of, until it is, and whose they are.
@@ -161,7 +149,7 @@ async def notify(
         exc: What the application has raised, if anything.
         is_outermost: Whether there is no boundary further out that could do it.
     """
-    untold: list[tuple[Responder, ErrorRecord]] | None = scope.get(_UNTOLD)
+    untold: list[tuple[Reporter, ErrorRecord]] | None = scope.get(_UNTOLD)
     if not untold:
         return
     is_cancelled = exc is not None and not is_to_be_answered(exc)
@@ -169,10 +157,10 @@ async def notify(
         # It may be middleware that has cancelled what is further in.
         return
     # What came before the last was never sent.
-    responder, record = untold[-1]
+    reporter, record = untold[-1]
     untold.clear()
     with move_on_after(_PATIENCE if is_cancelled else None, shield=is_cancelled):
-        await responder.notify(record)
+        await reporter.notify(record)
 
 
 class _Request(Asked):

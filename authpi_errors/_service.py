@@ -15,6 +15,7 @@ from typing import Any, Final, cast
 import httpx2
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from authpi_errors._challenges import has_credentials
 from authpi_errors._probing import Credentials, Probe
 from authpi_errors.compliance import Response
 
@@ -126,8 +127,8 @@ def _has_credentials(probe: Probe, given: Sequence[tuple[str, str]]) -> bool | N
     """Say whether a request has credentials, as far as that can be told."""
     if probe.credentials is not Credentials.GIVEN:
         return probe.credentials is Credentials.INVALID
-    names = {name.lower() for name, _ in given}
-    return True if names & {"authorization", "cookie"} else None if names else False
+    scope = {"headers": [(name.lower().encode(), b"") for name, _ in given]}
+    return has_credentials(scope) or (None if given else False)
 
 
 class _TooLongError(Exception):
@@ -216,14 +217,18 @@ class _InProcess(httpx2.AsyncBaseTransport):
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
         app = partial(self._serve, request.extensions[_READ_FROM])
         transport = httpx2.ASGITransport(app, raise_app_exceptions=False)
-        return await transport.handle_async_request(request)
+        response = await transport.handle_async_request(request)
+        if "content-length" not in response.headers:
+            # As a server says how a body ends (RFC 9112, 6.1).
+            response.headers["transfer-encoding"] = "chunked"
+        return response
 
     async def _serve(self, read_from: int, scope: Scope, receive: Receive, send: Send) -> None:
         is_complete = False
 
         async def send_some(message: Message) -> None:
             nonlocal is_complete
-            await send(_framed(message))
+            await send(message)
             is_complete = message["type"] == _BODY and not message.get("more_body", False)
             if _is_unframed(message) and message["status"] < read_from:
                 # What ASGI says of a client that has left: nobody waits for the end of a stream.
@@ -246,14 +251,6 @@ def _is_unframed(message: Message) -> bool:
     if message["type"] != "http.response.start":
         return False
     return not any(name.lower() == b"content-length" for name, _ in message.get("headers", ()))
-
-
-def _framed(message: Message) -> Message:
-    """Say as a server does how a body ends that hasn't said how long it is (RFC 9112, 6.1)."""
-    if not _is_unframed(message):
-        return message
-    headers = [*message.get("headers", ()), (b"transfer-encoding", b"chunked")]
-    return {**message, "headers": headers}
 
 
 @asynccontextmanager

@@ -18,14 +18,12 @@ class Storms:
     """Counts exceptions of a kind: its type, and the line that raised it. A group is none.
 
     Args:
-        interval: For how many seconds a kind is remembered, from its first exception on.
         clock: Gives the time in seconds.
     """
 
-    __slots__ = ("_clock", "_interval", "_lock", "_seen")
+    __slots__ = ("_clock", "_lock", "_seen")
 
-    def __init__(self, interval: float, clock: Callable[[], float]) -> None:
-        self._interval = interval
+    def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
         self._lock = Lock()
         # When each was first seen, and how often: from the one that is to be forgotten first.
@@ -44,7 +42,7 @@ class Storms:
         """Count one more of a kind, or of too many kinds."""
         with self._lock:
             now = self._clock()
-            self._forget(now - self._interval)
+            self._forget(now - _INTERVAL)
             if kind not in self._seen and len(self._seen) >= _MOST_KINDS:
                 kind = _OTHERS
             since, count = self._seen.get(kind, (now, 0))
@@ -60,6 +58,9 @@ class Storms:
 
 
 _Kind = tuple[str, str, int]
+
+# For how many seconds a kind is remembered, from its first exception on.
+_INTERVAL: Final = 60.0
 
 # Code that is made while a program runs has places without end.
 _MOST_KINDS: Final = 256

@@ -11,7 +11,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from types import MappingProxyType
-from typing import Final
+from typing import Final, TypeGuard
 
 __all__ = [
     "ACCESS_DENIED",
@@ -39,7 +39,7 @@ _CODE_NAME: Final = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]+")
 _RETRYABLE_STATUSES: Final = frozenset({408, 429, 502, 503, 504})
 
 
-def is_error_status(status: object) -> bool:
+def is_error_status(status: object) -> TypeGuard[int]:
     """Say whether `status` is an HTTP error status: an integer from 400 to 599 (RFC 9110, 15)."""
     return isinstance(status, int) and 400 <= status <= 599
 

@@ -90,32 +90,23 @@ _TAG: Final = r'(W/)?"[\x21\x23-\x7e\x80-\xff]*"'
 _PATTERN: Final = rf"^([ \t]*\*[ \t]*|[ \t,]*({_TAG}([ \t]*,[ \t,]*{_TAG})*[ \t,]*)?)$"
 
 
-# Headers are only described here: FastAPI would read one of several lines.
-_SCHEMA: Final[dict[str, Any]] = {"pattern": _PATTERN}
 _MAY_BE_CHANGED: Final = "The entity tags of the versions that may be changed, or * for any."
 _ARE_EXCLUDED: Final = "The entity tags of the versions that are not wanted, or * for all."
 
-_IfMatch = Annotated[
-    str,
-    Header(
-        default_factory=str,
-        alias="If-Match",
-        description=_MAY_BE_CHANGED,
-        json_schema_extra=_SCHEMA,
-    ),
-]
-_RequiredIfMatch = Annotated[
-    str, Header(alias="If-Match", description=_MAY_BE_CHANGED, json_schema_extra=_SCHEMA)
-]
-_IfNoneMatch = Annotated[
-    str,
-    Header(
-        default_factory=str,
-        alias="If-None-Match",
-        description=_ARE_EXCLUDED,
-        json_schema_extra=_SCHEMA,
-    ),
-]
+
+# Headers are only described here: FastAPI would read one of several lines.
+def _header(name: str, description: str, *, is_required: bool = False) -> object:
+    return Header(
+        default_factory=None if is_required else str,
+        alias=name,
+        description=description,
+        json_schema_extra={"pattern": _PATTERN},
+    )
+
+
+_IfMatch = Annotated[str, _header("If-Match", _MAY_BE_CHANGED)]
+_RequiredIfMatch = Annotated[str, _header("If-Match", _MAY_BE_CHANGED, is_required=True)]
+_IfNoneMatch = Annotated[str, _header("If-None-Match", _ARE_EXCLUDED)]
 
 
 def _if_match(request: Request, if_match: _IfMatch) -> IfMatch:

@@ -42,7 +42,6 @@ __all__ = [
     "components",
     "declared_codes",
     "describe",
-    "describe_all",
     "responses",
 ]
 
@@ -185,10 +184,3 @@ class _Described:
             # Where FastAPI keeps it, and makes a new one when routes have been added.
             self._app.openapi_schema = self._amended
         return self._amended
-
-
-def describe_all(apps: Iterable[object], registry: ErrorRegistry) -> None:
-    """Do as `describe` does for each of Starlette's and FastAPI's applications among these."""
-    for app in apps:
-        if isinstance(app, Starlette):
-            describe(app, registry=registry)
