@@ -134,9 +134,10 @@ class Cors:
         To find it is to route a request anew, so it is remembered.
         """
         try:
-            router, route, root_path = scope["router"], scope["route"], scope["root_path"]
+            router, route = scope["router"], scope["route"]
+            root_path, method = scope["root_path"], scope["method"]
             # Mounts move the root path, and one route can be behind several; a 405 has one, too.
-            key = id(router), id(route), root_path, scope["method"]
+            key = id(router), id(route), root_path, method
         except KeyError:
             return cors_of_routes(scope)
         known = self._known.get(key)
@@ -145,7 +146,8 @@ class Cors:
             known = _cors_in(routes), (router, route)
             # Below a mount, what has gone no further shares its route, wherever it was bound for.
             is_leaf = not isinstance(route, Mount | Host)
-            if is_leaf and len(root_path) <= _LONGEST_KNOWN and does_path_decide(scope, routes):
+            is_short = len(root_path) + len(method) <= _LONGEST_KNOWN
+            if is_leaf and is_short and does_path_decide(scope, routes):
                 if len(self._known) >= _MOST_KNOWN:
                     self._known.clear()
                 self._known[key] = known

@@ -51,7 +51,7 @@ def scope(path: str, root_path: str = "") -> dict[str, Any]:
 
 
 def test_one_endpoint_may_be_behind_cors_middleware_or_not() -> None:
-    known = Cors(None)
+    known = Cors(ROUTER)
     for _ in range(2):
         assert len(known.of_routes(scope("/a/api/", "/a/api"))) == 1
         assert not known.of_routes(scope("/"))
@@ -59,7 +59,7 @@ def test_one_endpoint_may_be_behind_cors_middleware_or_not() -> None:
 
 def test_a_method_that_a_route_does_not_take_stays_outside_of_its_middleware() -> None:
     router = Router([Route("/", endpoint, middleware=[Middleware(CORSMiddleware)])])
-    known = Cors(None)
+    known = Cors(ROUTER)
     for _ in range(2):
         assert len(known.of_routes({**scope("/"), "router": router})) == 1
         assert not known.of_routes({**scope("/"), "router": router, "method": "POST"})
@@ -68,11 +68,11 @@ def test_a_method_that_a_route_does_not_take_stays_outside_of_its_middleware() -
 def test_a_request_that_nothing_serves_is_not_remembered() -> None:
     lost = scope("/a/api/")
     del lost["route"]
-    assert len(Cors(None).of_routes(lost)) == 1
+    assert len(Cors(ROUTER).of_routes(lost)) == 1
 
 
 def test_what_is_remembered_has_an_end() -> None:
-    known = Cors(None)
+    known = Cors(ROUTER)
     found = [known.of_routes(scope(f"/{n}/api/", f"/{n}/api")) for n in range(1_500)]
     assert all(len(cors) == 1 for cors in found)
     # The last was made anew after the first ones were forgotten.
@@ -83,7 +83,7 @@ def test_what_is_remembered_has_an_end() -> None:
 def test_what_is_known_by_its_identity_is_kept() -> None:
     route = Route("/", endpoint)
     router = Router([route])
-    known = Cors(None)
+    known = Cors(ROUTER)
     kept: list[weakref.ref[object]] = [weakref.ref(router), weakref.ref(route)]
     assert not known.of_routes({**scope("/"), "router": router, "route": route})
     del router, route
@@ -226,7 +226,7 @@ def test_a_router_that_can_not_be_asked_is_no_matter_of_others() -> None:
         "root_path": "",
         "headers": [],
     }
-    known = Cors(None)
+    known = Cors(ROUTER)
     for _ in range(2):
         assert not known.of_routes({**asked, "router": app.router, "route": app.routes[-2]})
 
@@ -455,12 +455,22 @@ def test_a_response_that_is_rewritten_has_the_cors_headers_that_it_had(vary: str
 
 
 def test_long_paths_of_clients_are_not_kept() -> None:
-    known = Cors(None)
+    known = Cors(ROUTER)
     for root_path in ("/" + "a" * 100 + "/api", "/" + "a" * 300 + "/api"):
         path = f"{root_path}/"
         first = known.of_routes(scope(path, root_path))
         assert len(first) == 1
         assert (known.of_routes(scope(path, root_path)) is first) == (len(root_path) < 200)
+
+
+def test_long_methods_of_clients_are_not_kept() -> None:
+    # It is no function: it takes any method.
+    route = Route("/", Around(ROUTER), middleware=[Middleware(CORSMiddleware)])
+    router, known = Router([route]), Cors(ROUTER)
+    for method in ("QUERY", "A" * 300):
+        asked = {**scope("/"), "router": router, "route": route, "method": method}
+        first = known.of_routes(asked)
+        assert (known.of_routes(asked) is first) == (len(method) < 200)
 
 
 def of_starlette(routes: list[BaseRoute]) -> Starlette:
