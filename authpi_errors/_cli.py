@@ -10,7 +10,7 @@ from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager, redirect_stdout
 from dataclasses import replace
 from functools import partial
-from inspect import iscoroutine, signature
+from inspect import iscoroutine
 from pathlib import Path
 from pkgutil import resolve_name
 from types import FunctionType, MethodType
@@ -24,6 +24,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from starlette.types import ASGIApp
 
 from authpi_errors._checking import Report, run
+from authpi_errors._configuration import takes
 from authpi_errors._printing import (
     codes_as_json,
     codes_as_markdown,
@@ -243,7 +244,7 @@ def _application(name: str) -> ASGIApp:
         app.close()
     if not callable(app) or isinstance(app, type):
         raise _Failed(f"{name} is not an ASGI application, but {_a(app)}.")
-    if not _takes(app, 3):
+    if not takes(app, 3):
         raise _Failed(
             f"{name} is no ASGI application, which takes scope, receive and send; nor does it make "
             "one without arguments."
@@ -253,23 +254,10 @@ def _application(name: str) -> ASGIApp:
 
 def _makes_one(value: object) -> TypeGuard[Callable[[], object]]:
     """Say whether something is called without arguments to make an application."""
-    if not callable(value) or isinstance(value, type) or not _takes(value, 0):
+    if not callable(value) or isinstance(value, type) or not takes(value, 0):
         return False
     # An object that takes anything is an application that leaves it to another.
-    return isinstance(value, FunctionType | MethodType | partial) or not _takes(value, 3)
-
-
-def _takes(function: Callable[..., object], count: int) -> bool:
-    """Say whether something can be called with so many arguments; if it isn't known, with some."""
-    try:
-        parameters = signature(function)
-    except (TypeError, ValueError):
-        return count > 0
-    try:
-        parameters.bind(*range(count))
-    except TypeError:
-        return False
-    return True
+    return isinstance(value, FunctionType | MethodType | partial) or not takes(value, 3)
 
 
 def _registry(name: str | None) -> ErrorRegistry:

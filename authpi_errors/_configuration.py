@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import pkgutil
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
-from inspect import iscoroutinefunction
+from inspect import iscoroutinefunction, signature
 from typing import Any, Final, TypeVar
 
 from authpi_errors._challenges import Challenge
@@ -22,6 +22,7 @@ __all__ = [
     "collect",
     "is_async",
     "parse",
+    "takes",
 ]
 
 _K = TypeVar("_K")
@@ -91,11 +92,29 @@ def checked_mapping(name: str, value: Mapping[_K, _V] | None) -> dict[_K, _V]:
 
 
 def checked_function(name: str, value: object, *, may_be_async: bool = False) -> None:
-    """Refuse what can't be called, or gives a result that nobody would wait for."""
+    """Refuse what can't be called with one argument, or gives what nobody would wait for."""
     if not callable(value):
         raise ValueError(f"{name} is {value!r}: use a function, or a callable object.")
+    if not takes(value, 1):
+        raise ValueError(
+            f"{name} is {value!r}, which can't be called with one argument: use a function that "
+            "takes one."
+        )
     if is_async(value) and not may_be_async:
         raise ValueError(f"{name} is {value!r}, which is asynchronous: use a plain function.")
+
+
+def takes(function: Callable[..., object], count: int) -> bool:
+    """Say whether something can be called with so many arguments; if it isn't known, with some."""
+    try:
+        parameters = signature(function)
+    except (TypeError, ValueError):
+        return count > 0
+    try:
+        parameters.bind(*range(count))
+    except TypeError:
+        return False
+    return True
 
 
 def is_async(function: object) -> bool:

@@ -94,6 +94,11 @@ class ErrorCode:
                 f"The error code {name!r} has retryable={self.retryable!r}: use True, False, or "
                 "None to follow the status."
             )
+        if self.status == 412 and self.retryable:
+            raise ValueError(
+                f"The error code {name!r} has the status 412 and retryable=True: leave retryable "
+                "out, since the same request will fail again."
+            )
         self._check_retry_after()
 
     def _check_retry_after(self) -> None:

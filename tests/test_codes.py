@@ -125,6 +125,9 @@ def test_error_status_is_an_integer_from_400_to_599(status: object, is_one: bool
         pytest.param({"status": 402.0}, "402.0", id="a float for a status"),
         pytest.param({"status": True}, "True", id="a bool for a status"),
         pytest.param({"status": None}, "None", id="no status"),
+        pytest.param(
+            {"status": 412, "retryable": True}, "leave retryable out", id="a 412 for another try"
+        ),
         pytest.param({"description": ""}, "use a sentence", id="an empty description"),
         pytest.param({"description": " \n"}, "use a sentence", id="a blank description"),
         pytest.param({"description": "\ud800"}, "use a sentence", id="a lone surrogate"),

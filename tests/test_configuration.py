@@ -180,6 +180,10 @@ def test_unusable_document_is_refused(document: Any, complaint: str) -> None:
         ErrorRegistry.from_mapping(document)
 
 
+def compare(exc: Exception, other: Exception) -> None:
+    """Compare two exceptions."""
+
+
 async def find_out(exc: Exception) -> None:
     """Take time to find out what an exception means."""
 
@@ -231,6 +235,11 @@ async def find_out(exc: Exception) -> None:
             {"exceptions": {KeyError: find_out}},
             "find_out.* which is asynchronous: use a plain function",
             id="an asynchronous function",
+        ),
+        pytest.param(
+            {"exceptions": {KeyError: compare}},
+            "compare.* can't be called with one argument",
+            id="a function of two arguments",
         ),
         pytest.param({"validator_messages": 1}, "True or False", id="a flag that is a number"),
         pytest.param(

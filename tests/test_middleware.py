@@ -859,6 +859,10 @@ async def test_what_is_ignored_passes_unanswered(error: BaseException) -> None:
     assert await outcome(app) == (list(PLAIN_500), error)
 
 
+def tell() -> None:
+    """Tell, and ask for nothing."""
+
+
 async def ask(about: object) -> None:
     """Take time to answer."""
 
@@ -885,6 +889,16 @@ def test_what_is_no_application_is_refused(app: Any) -> None:
         ),
         *(
             ({name: "x.y"}, f"{name} is 'x.y': use a function, or a callable object.")
+            for name in ("rewrite", "on_error", "make_reference")
+        ),
+        *(
+            (
+                {name: tell},
+                (
+                    f"{name} is {tell!r}, which can't be called with one argument: use a function "
+                    "that takes one."
+                ),
+            )
             for name in ("rewrite", "on_error", "make_reference")
         ),
         *(

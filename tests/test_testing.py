@@ -669,6 +669,24 @@ def test_body_that_is_no_object_has_no_members(content: bytes) -> None:
         assert_error(response, NotFoundError)
 
 
+@pytest.mark.parametrize("code", [NotFoundError, NotFoundError.code, "not_found"], ids=str)
+def test_answer_to_head_is_judged_by_its_status(
+    code: type[AuthPIError] | ErrorCode | str,
+) -> None:
+    client = TestClient(application())
+    assert assert_error(client.head("/missing/user"), code, hint="Look elsewhere.") == {}
+    with pytest.raises(AssertionError, match="status: 409, not 404"):
+        assert_error(client.head("/conflict"), code)
+    with pytest.raises(AssertionError, match="status: 404, not 410"):
+        assert_error(client.head("/missing/user"), code, status=410)
+    with pytest.raises(AssertionError, match="cache-control"):
+        assert_error(client.head("/plain/"), code)
+
+
+def test_answer_to_head_with_a_code_that_nobody_knows_may_have_any_error_status() -> None:
+    assert assert_error(TestClient(application()).head("/missing/user"), "unheard_of") == {}
+
+
 def test_success_is_no_error() -> None:
     content = {"error": "not_found", "error_description": "No.", "retryable": False}
     response = httpx.Response(200, json=content, request=httpx.Request("GET", "http://test/"))
