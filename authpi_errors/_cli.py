@@ -116,7 +116,7 @@ Exit status:
 @click.argument("service", nargs=-1, metavar="URL|MODULE:APP")
 @click.option(
     "--openapi",
-    metavar="PATH|URL",
+    metavar="FILE|URL",
     help="The service's OpenAPI 3 document, in JSON. Default: /openapi.json of the service.",
 )
 @click.option(

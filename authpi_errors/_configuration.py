@@ -166,7 +166,8 @@ def _challenge(table: Mapping[str, Any]) -> Challenge:
 def _imported(name: str) -> type[Exception]:
     try:
         return checked_exception(pkgutil.resolve_name(name))
-    except (ImportError, AttributeError, TypeError, ValueError) as failure:
+    except Exception as failure:
+        # A module can raise anything while it is imported.
         raise ValueError(
             f"The exception {name!r} can't be imported ({failure}): use its dotted name, such as "
             "'sqlalchemy.exc.IntegrityError'."

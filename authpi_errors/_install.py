@@ -48,7 +48,8 @@ def install(
     - puts another around the whole, for what goes wrong in the middleware itself, and for what it
       answers.
 
-    Mounted applications are covered with it.
+    Mounted applications are covered with it, from the first connection on; until then their own
+    documents, as a script exports them, are FastAPI's.
 
     Args:
         app: The application. It is changed in place.

@@ -42,7 +42,8 @@ class ErrorMiddleware(Boundary):
         always_refer: Whether each error has a reference, and not only those of the server.
 
     Raises:
-        ValueError: An option is not usable; the message says what to change.
+        ValueError: An option is not usable; the message says what to change. What `add_middleware`
+            is given, Starlette looks at when the application starts.
     """
 
     def __init__(

@@ -324,8 +324,10 @@ class ErrorRegistry:
         self._named_code(f"The status {status}", name)
         self.code_for(status)
 
-    def _named_code(self, what: str, name: str) -> ErrorCode:
+    def _named_code(self, what: str, name: object) -> ErrorCode:
         codes = self.codes
+        if isinstance(name, ErrorCode):
+            raise ValueError(f"{what} maps to {name!r}: use its name, and add it to `codes`.")
         if not isinstance(name, str) or name not in codes:
             near = difflib.get_close_matches(str(name), codes, 1) or sorted(codes)
             raise ValueError(

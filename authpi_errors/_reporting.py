@@ -115,7 +115,7 @@ class Reporter:
             return str.__str__(reference)
         message = (
             "The function given for `%(option)s` has to give a text that can be printed, and gave "
-            "another %(given)s: another reference takes its place"
+            "a %(given)s that is none: another reference takes its place"
         )
         given = _clean(type_name(reference))
         log(logging.WARNING, message, {"option": "make_reference", "given": given})

@@ -199,7 +199,10 @@ class IfMatch:
 
     @property
     def versions(self) -> frozenset[str] | None:
-        """The tags without their quotes, for SQL's `IN`; `None` if any version will do."""
+        """The tags without their quotes, for SQL's `IN`; `None` if any version will do.
+
+        There are none if all tags are weak, and SQL has no empty list: nothing matches then.
+        """
         return None if self.tags is None else frozenset(tag.opaque for tag in self.tags)
 
     def holds_for(self, current_etag: str | None) -> bool:
@@ -230,6 +233,7 @@ class IfMatch:
         Raises:
             PreconditionFailedError: It is not the version that is asked for, or doesn't exist.
             InvalidRequestError: 428 (RFC 6585, 3), there is no `If-Match`, and it is required.
+            ValueError: `current_etag` is no entity tag.
         """
         if required:
             self.require(resource=resource)
@@ -296,6 +300,7 @@ class IfNoneMatch:
 
         Raises:
             PreconditionFailedError: The resource exists, or is a version that is excluded.
+            ValueError: `current_etag` is no entity tag.
         """
         if not self.holds_for(current_etag):
             raise PreconditionFailedError(
@@ -322,6 +327,7 @@ def check_if_match(
     Raises:
         PreconditionFailedError: It is not the version that the request names, or doesn't exist.
         InvalidRequestError: 400, the field is malformed; 428 (RFC 6585, 3), it is required.
+        ValueError: `current_etag` is no entity tag.
 
     Example:
         >>> from starlette.requests import Request
@@ -352,6 +358,7 @@ def check_if_none_match(
     Raises:
         PreconditionFailedError: It exists, or is a version that the request excludes.
         InvalidRequestError: A field is malformed.
+        ValueError: `current_etag` is no entity tag.
 
     Example:
         >>> from starlette.requests import Request
@@ -379,6 +386,7 @@ def is_not_modified(request: HasHeaders, current_etag: str | None) -> bool:
     Raises:
         PreconditionFailedError: `If-Match` doesn't match.
         InvalidRequestError: A field is malformed.
+        ValueError: `current_etag` is no entity tag.
 
     Example:
         >>> from starlette.requests import Request

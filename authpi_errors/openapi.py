@@ -155,7 +155,8 @@ def describe(app: Starlette, *, registry: ErrorRegistry | None = None) -> None:
 
     `install` does this. Call it for a FastAPI application whose errors `ErrorMiddleware` answers.
     A document that the application makes otherwise, by an `openapi` of its own, is amended as well,
-    if that was set before; one that is set later is left alone, and can use `amended`.
+    if that was set before; one that is set later is left alone, and can use `amended`. The first
+    call counts, that of `install` too, and later ones change nothing.
 
     Args:
         app: The application. Without a method `openapi`, such as Starlette's, it is left as it is.

@@ -3,9 +3,10 @@
 import copy
 import json
 from collections.abc import Callable
+from typing import Annotated
 
 import pytest
-from fastapi import APIRouter, Depends, FastAPI, Security
+from fastapi import APIRouter, Body, Depends, FastAPI, Security
 from fastapi.security import APIKeyHeader, HTTPBearer, OAuth2PasswordBearer
 from openapi_spec_validator import validate
 from pydantic import BaseModel
@@ -204,6 +205,30 @@ def test_operations_have_the_errors_that_come_with_what_they_take() -> None:
     described = operation(document, "/users/{user_id}", "put")["responses"]
     assert schemas_of(described["400"]) == ["InvalidRequestError"]
     assert schemas_of(described["415"]) == ["InvalidContentTypeError"]
+
+
+@pytest.mark.parametrize(
+    ("media_type", "is_implied"),
+    [
+        ("application/json", True),
+        ("application/JSON", True),
+        ("application/ld+json; charset=utf-8", True),
+        ("application/x-ndjson", False),
+        ("text/json", False),
+        ("application/octet-stream", False),
+    ],
+)
+def test_415_is_implied_where_fastapi_reads_json(media_type: str, *, is_implied: bool) -> None:
+    app = FastAPI()
+
+    @app.post("/events")
+    async def record(event: Annotated[dict[str, int], Body(media_type=media_type)]) -> None: ...
+
+    install(app)
+    headers = {"content-type": media_type.replace("json", "other").replace("JSON", "other")}
+    refused = TestClient(app).post("/events", content=b"{}", headers=headers)
+    assert (refused.status_code == 415) == is_implied
+    assert ("415" in statuses(app.openapi(), "/events", "post")) == is_implied
 
 
 def test_default_refers_to_a_response_with_any_error() -> None:

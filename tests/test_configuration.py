@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import sys
 import tomllib
 from collections.abc import Mapping
 from http import HTTPStatus
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -220,7 +222,9 @@ async def find_out(exc: Exception) -> None:
         pytest.param({"statuses": {399: "conflict"}}, "400 to 599", id="a status too low"),
         pytest.param({"statuses": {"402": "conflict"}}, "'402'", id="a string for a status"),
         pytest.param({"statuses": {402: "quota"}}, "'quota'", id="an unknown code of a status"),
-        pytest.param({"statuses": {402: QUOTA}}, "402", id="a record for the code of a status"),
+        pytest.param(
+            {"statuses": {402: QUOTA}}, "use its name", id="a record for the code of a status"
+        ),
         pytest.param({"challenges": ()}, "one Challenge at least", id="no challenge"),
         pytest.param({"challenges": ["Bearer"]}, "use one Challenge", id="a string"),
         pytest.param({"challenges": Challenge("Basic")}, "use one Chall", id="a single challenge"),
@@ -302,3 +306,12 @@ def test_document_is_not_changed() -> None:
 def test_document_may_be_any_mapping() -> None:
     document: Mapping[str, Any] = {"codes": {}, "exceptions": {}, "statuses": {}}
     assert meaning(ErrorRegistry.from_mapping(document)) == meaning(ErrorRegistry())
+
+
+def test_module_that_fails_when_it_is_imported_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "failing_module.py").write_text("1 / 0")
+    monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])
+    with pytest.raises(ValueError, match=r"can't be imported \(division by zero\)"):
+        ErrorRegistry.from_mapping({"exceptions": {"failing_module.X": "conflict"}})

@@ -667,7 +667,7 @@ def test_reference_that_cannot_be_sent_is_not_taken(
     assert Reporter(make_reference=lambda scope: made).reference(scope) == "a"
     (record,) = log.records
     assert record.levelno == logging.WARNING
-    assert f"gave another {named}:" in record.getMessage()
+    assert f"gave a {named} that is none:" in record.getMessage()
 
 
 def test_function_for_references_may_fail(log: pytest.LogCaptureFixture) -> None:
