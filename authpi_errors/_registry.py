@@ -28,7 +28,7 @@ from authpi_errors._http_exceptions import error_of
 from authpi_errors._validation import (
     fields_error,
     is_request_validation_error,
-    validation_error,
+    records_of,
 )
 from authpi_errors.codes import CODES, ErrorCode, fallback, is_error_status, status_of_close
 
@@ -288,7 +288,7 @@ class ErrorRegistry:
         return fields_error(errors, with_custom_text=self._validator_messages)
 
     def _from_validation_error(self, exc: BaseException) -> AuthPIError:
-        return validation_error(exc, with_custom_text=self._validator_messages)
+        return self.fields_error(records_of(exc))
 
     def _from_http_exception(self, exc: HTTPException) -> AuthPIError | None:
         """Take over what an exception says; one with another status is not an error."""
@@ -441,32 +441,3 @@ def note(exc: BaseException, text: str) -> None:
             exc.add_note(text)
     except Exception:
         return
-
-
-def note_reference(exc: BaseException, reference: str) -> None:
-    """Add a note with the reference of an error.
-
-    It takes the place of that of an earlier request: one exception can be raised again and again.
-    """
-    text = f"reference: {reference}"
-    try:
-        attributes = exc.__dict__
-        if _NOTED in attributes and attributes[_NOTED] in exc.__notes__:
-            exc.__notes__.remove(attributes[_NOTED])
-        exc.add_note(text)
-        attributes[_NOTED] = text
-    except Exception:
-        return
-
-
-def has_reference(exc: BaseException, reference: str | None) -> bool:
-    """Say whether an exception has a note with this reference, as the last one."""
-    try:
-        noted: object = exc.__dict__.get(_NOTED)
-    except Exception:
-        return False
-    return reference is not None and noted == f"reference: {reference}"
-
-
-# In an exception: the note with its last reference.
-_NOTED: Final = "authpi_errors.noted"

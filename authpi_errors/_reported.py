@@ -1,4 +1,4 @@
-"""What the scope of a connection says of an error that was reported: another answer may take over.
+"""What a scope, and an exception, say of an error that was reported: another answer may take over.
 
 It is said to handlers and boundaries further out, so that an error is logged and told once, with
 one reference.
@@ -12,12 +12,13 @@ from typing import Final
 from starlette.types import Message, Scope
 
 from authpi_errors._raised import shows
-from authpi_errors._registry import has_reference
 from authpi_errors._settled import SETTLED, settle
 
 __all__ = [
     "announce",
+    "has_reference",
     "last_report",
+    "note_reference",
     "note_report",
     "reported_reference",
     "take_lost",
@@ -28,6 +29,9 @@ Report = tuple[int | None, str | None, bool]
 """The status of an error, its reference, and whether a hook is told, if its application has one."""
 
 _NOTHING: Final[Report] = None, None, False
+
+# Where an exception has the note with its last reference.
+_NOTED: Final = "authpi_errors.noted"
 
 # Where a scope has the last report.
 _REPORTED: Final = "authpi_errors.reported"
@@ -49,6 +53,31 @@ def last_report(scope: Scope) -> Report:
     # It may have been in a copy of the scope.
     announced = _announced(scope)
     return announced[-1][_REPORTED] if announced else _NOTHING
+
+
+def note_reference(exc: BaseException, reference: str) -> None:
+    """Add a note with the reference of an error.
+
+    It takes the place of that of an earlier request: one exception can be raised again and again.
+    """
+    text = f"reference: {reference}"
+    try:
+        attributes = exc.__dict__
+        if _NOTED in attributes and attributes[_NOTED] in exc.__notes__:
+            exc.__notes__.remove(attributes[_NOTED])
+        exc.add_note(text)
+        attributes[_NOTED] = text
+    except Exception:
+        return
+
+
+def has_reference(exc: BaseException, reference: str | None) -> bool:
+    """Say whether an exception has a note with this reference, as the last one."""
+    try:
+        noted: object = exc.__dict__.get(_NOTED)
+    except Exception:
+        return False
+    return reference is not None and noted == f"reference: {reference}"
 
 
 def was_reported(scope: Scope, status: int, exc: BaseException | None) -> bool:

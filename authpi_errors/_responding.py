@@ -18,9 +18,9 @@ from authpi_errors._content_type import unreadable_body
 from authpi_errors._exceptions import AuthPIError
 from authpi_errors._options import Options
 from authpi_errors._raised import is_to_be_answered
-from authpi_errors._registry import ErrorRegistry, note_reference, registry_of
+from authpi_errors._registry import ErrorRegistry, registry_of
 from authpi_errors._rendering import Asked, ErrorResponse
-from authpi_errors._reported import note_report, reported_reference, was_reported
+from authpi_errors._reported import note_reference, note_report, reported_reference, was_reported
 from authpi_errors._reporting import ErrorRecord, Reporter, log, logger
 from authpi_errors._routing import allowed_methods
 from authpi_errors._template import Messages

@@ -15,7 +15,7 @@ __all__ = ["Storms"]
 
 
 class Storms:
-    """Counts exceptions of a kind: its type, and the line that raised it. A group is none.
+    """Counts exceptions of a kind: its type, and the line that raised it.
 
     Args:
         clock: Gives the time in seconds.

@@ -25,7 +25,6 @@ __all__ = [
     "is_request_validation_error",
     "members_of",
     "records_of",
-    "validation_error",
 ]
 
 MOST_FIELDS: Final = 100
@@ -160,11 +159,6 @@ def is_list(value: object) -> TypeGuard[Sequence[Any]]:
 def is_request_validation_error(cls: type) -> bool:
     """Say whether `cls` is FastAPI's `RequestValidationError`, or its sister for WebSockets."""
     return cls.__module__ == "fastapi.exceptions" and cls.__name__ in _CLASSES
-
-
-def validation_error(exc: BaseException, *, with_custom_text: bool = False) -> AuthPIError:
-    """Turn FastAPI's `RequestValidationError` into `InvalidRequestError` with its `fields`."""
-    return fields_error(records_of(exc), with_custom_text=with_custom_text)
 
 
 def fields_error(errors: Sequence[object], *, with_custom_text: bool = False) -> AuthPIError:

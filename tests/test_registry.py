@@ -24,7 +24,6 @@ from authpi_errors import (
     ServerError,
     codes,
 )
-from authpi_errors._registry import has_reference, note_reference
 
 QUOTA = ErrorCode("quota_exhausted", 402, "The quota is used up.")
 GONE = ErrorCode("not_found", 410, "It is gone for good.")
@@ -682,19 +681,3 @@ class EvasiveHTTPError(HTTPException):
 )
 def test_any_exception_has_an_answer(exc: BaseException) -> None:
     assert name_of(ErrorRegistry(), exc) == "server_error"
-
-
-@pytest.mark.parametrize(
-    ("exc", "reference", "expected"),
-    [
-        pytest.param(ValueError(), "a", True, id="the same"),
-        pytest.param(ValueError(), "b", False, id="another"),
-        pytest.param(ValueError(), None, False, id="none"),
-        pytest.param(EvasiveError(), "a", False, id="an exception that takes none"),
-    ],
-)
-def test_the_reference_that_was_noted_is_known(
-    exc: Exception, reference: str | None, expected: bool
-) -> None:
-    note_reference(exc, "a")
-    assert has_reference(exc, reference) is expected

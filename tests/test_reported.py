@@ -7,8 +7,16 @@ import asyncio
 import pytest
 from starlette.types import Scope
 
-from authpi_errors._reported import announce, last_report, note_report, take_lost
+from authpi_errors._reported import (
+    announce,
+    has_reference,
+    last_report,
+    note_reference,
+    note_report,
+    take_lost,
+)
 from authpi_errors._settled import SETTLED
+from tests.test_registry import EvasiveError
 
 NOTHING = None, None, False
 
@@ -75,3 +83,19 @@ def test_bug_that_middleware_swallows_is_its_own() -> None:
     note_report(scope, 500, "a", is_told=True)
     announce(LookupError(), scope, raised_again=True)
     assert take_lost(None, scope, is_outermost=True) == []
+
+
+@pytest.mark.parametrize(
+    ("exc", "reference", "expected"),
+    [
+        pytest.param(ValueError(), "a", True, id="the same"),
+        pytest.param(ValueError(), "b", False, id="another"),
+        pytest.param(ValueError(), None, False, id="none"),
+        pytest.param(EvasiveError(), "a", False, id="an exception that takes none"),
+    ],
+)
+def test_the_reference_that_was_noted_is_known(
+    exc: Exception, reference: str | None, expected: bool
+) -> None:
+    note_reference(exc, "a")
+    assert has_reference(exc, reference) is expected

@@ -22,9 +22,8 @@ from starlette.concurrency import run_in_threadpool
 from starlette.types import Scope
 
 from authpi_errors._configuration import is_async
-from authpi_errors._registry import note_reference
 from authpi_errors._rendering import ErrorResponse
-from authpi_errors._reported import reported_reference, was_reported
+from authpi_errors._reported import note_reference, reported_reference, was_reported
 from authpi_errors._reporting import (
     ErrorRecord,
     Hook,
