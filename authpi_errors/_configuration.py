@@ -95,7 +95,8 @@ def checked_function(name: str, value: object, *, may_be_async: bool = False) ->
     """Refuse what can't be called with one argument, or gives what nobody would wait for."""
     if not callable(value):
         raise ValueError(f"{name} is {value!r}: use a function, or a callable object.")
-    if not takes(value, 1):
+    # A decorator may give what it wraps an argument of its own.
+    if not takes(value, 1) and not takes(value, 1, follow_wrapped=False):
         raise ValueError(
             f"{name} is {value!r}, which can't be called with one argument: use a function that "
             "takes one."
@@ -104,11 +105,11 @@ def checked_function(name: str, value: object, *, may_be_async: bool = False) ->
         raise ValueError(f"{name} is {value!r}, which is asynchronous: use a plain function.")
 
 
-def takes(function: Callable[..., object], count: int) -> bool:
+def takes(function: Callable[..., object], count: int, *, follow_wrapped: bool = True) -> bool:
     """Say whether something can be called with so many arguments; if it isn't known, with some."""
     try:
-        parameters = signature(function)
-    except (TypeError, ValueError):
+        parameters = signature(function, follow_wrapped=follow_wrapped)
+    except Exception:
         return count > 0
     try:
         parameters.bind(*range(count))

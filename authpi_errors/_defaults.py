@@ -19,7 +19,7 @@ from starlette.routing import Router
 from starlette.types import ASGIApp, Scope
 
 from authpi_errors._layers import layers
-from authpi_errors._settled import Handler, settling
+from authpi_errors._settled import Handler, is_settling, settling
 from authpi_errors._validation import is_request_validation_error
 
 __all__ = [
@@ -148,9 +148,18 @@ def has_handler_for_everything(application: object) -> bool:
 def may_have_answered(application: object) -> bool:
     """Say whether a handler of the user's for what is unexpected may have answered, unnoticed.
 
-    What others answer is noted (`settle_handlers`), where their middleware doesn't hide them.
+    That is so where middleware hides the application, and `settle_handlers` has not come to it.
     """
-    return has_handler_for_everything(application) and _NOTED not in vars(application)
+    # A debugger takes the place of the handler.
+    if not isinstance(application, Starlette) or application.debug:
+        return False
+    for layer in layers(application.middleware_stack):
+        if isinstance(layer, ServerErrorMiddleware):
+            return layer.handler is not None and not is_settling(layer.handler)
+        if isinstance(layer, ExceptionMiddleware):
+            # There is none around it that would run the handler.
+            return False
+    return has_handler_for_everything(application)
 
 
 def _is_users(application: Starlette, keys: Iterable[object]) -> bool:
@@ -173,8 +182,7 @@ def settle_handlers(application: Starlette, target: ExceptionMiddleware | None =
         for key, handler in handlers.items()
         if _is_users(application, (key,))
     }
-    is_noted = application.middleware_stack is None
-    if is_noted:
+    if application.middleware_stack is None:
         handlers.update(settled)
     for layer in (*layers(application.middleware_stack), target):
         if isinstance(layer, ExceptionMiddleware):
@@ -182,10 +190,3 @@ def settle_handlers(application: Starlette, target: ExceptionMiddleware | None =
                 layer.add_exception_handler(key, settled[key])
         elif isinstance(layer, ServerErrorMiddleware) and layer.handler is not None:
             layer.handler = settling(layer.handler)
-            is_noted = True
-    if is_noted and has_handler_for_everything(application):
-        vars(application)[_NOTED] = True
-
-
-# Where an application has that what its handler for everything answers is noted.
-_NOTED: Final = "authpi_errors.noted"

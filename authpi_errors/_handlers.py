@@ -86,8 +86,7 @@ def make_handler(
         has_left = is_of_mount and not is_reached(scope)
         if has_left or (is_of_router and not is_routed(scope)):
             # A mounted application's own middleware comes after this.
-            inside = scope.get("app") if default is None else None
-            return through(cors_of_routes(scope, inside), respond)
+            return through(cors_of_routes(scope, scope.get("app")), respond)
         return respond
 
     return handle

@@ -185,9 +185,10 @@ class ErrorRegistry:
             return code if code.status == status else replace(code, status=status)
         code = fallback(status)
         replaced = self._codes.get(code.value, code)
-        return (
-            replaced if replaced.status == status else replace(code, retryable=replaced.retryable)
-        )
+        if replaced.status == status:
+            return replaced
+        # What has failed with a 412 fails again, unchanged.
+        return code if status == 412 else replace(code, retryable=replaced.retryable)
 
     def error_for(self, status: int, detail: object = None) -> AuthPIError:
         """Make an error of a status and what somebody has said with it.

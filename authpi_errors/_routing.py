@@ -49,7 +49,17 @@ def matched_routes(scope: Scope) -> list[BaseRoute]:
 
 def _outside(scope: Scope) -> Scope:
     """Give a scope as it was before routing: mounts move the root path."""
-    return {**scope, "root_path": scope.get("app_root_path", scope.get("root_path", ""))}
+    root_path = scope.get("app_root_path", scope.get("root_path", ""))
+    return {**scope, "root_path": root_path, _WAY: (_routes_of(scope),)}
+
+
+def _inside(scope: Scope, child_scope: Scope, routes: Sequence[BaseRoute]) -> Scope:
+    """Give a scope as it is for the routes in a mount or a host."""
+    return {**scope, **child_scope, _WAY: (*scope[_WAY], routes)}
+
+
+# Where such a scope has the routes that were asked so far: a mount can know its application.
+_WAY: Final = "authpi_errors.way"
 
 
 def _matched(routes: Iterable[BaseRoute], scope: Scope) -> list[BaseRoute]:
@@ -59,23 +69,32 @@ def _matched(routes: Iterable[BaseRoute], scope: Scope) -> list[BaseRoute]:
             effective = list(_effective([route]))
             if effective != [route]:
                 return _matched(effective, scope)
-            return [route, *_matched(_routes_in(route), {**scope, **child_scope})]
+            inner = _routes_in(route, scope)
+            return [route, *_matched(inner, _inside(scope, child_scope, inner))]
     return []
 
 
-def _routes_in(route: BaseRoute) -> Sequence[BaseRoute]:
+def _routes_in(route: BaseRoute, scope: Scope) -> Sequence[BaseRoute]:
     """Give the routes that are in a mount or a host, as far as they are Starlette's."""
-    return _known_routes_in(route) or ()
+    return _known_routes_in(route, scope[_WAY]) or ()
 
 
-def _known_routes_in(route: BaseRoute) -> Sequence[BaseRoute] | None:
-    """Give the routes that are in a mount or a host; `None` if nobody knows of any."""
+def _known_routes_in(
+    route: BaseRoute, way: Iterable[Sequence[BaseRoute]]
+) -> Sequence[BaseRoute] | None:
+    """Give the routes that are in a mount or a host; `None` if nobody knows of any.
+
+    Args:
+        route: The mount or the host; any other route has none in it.
+        way: The routes that lead to it: those around a mount are not in it.
+    """
     if not _is_a(route, Mount | Host):
         return None
     # A mount looks no further than to what it was given, which may be middleware.
     for layer in layers(attribute(route, "app")):
         if isinstance(layer, Starlette | Router):
-            return layer.routes
+            around = any(layer.routes is routes for routes in way)
+            return None if around else layer.routes
     routes: object = attribute(route, "routes")
     return cast("list[BaseRoute]", routes) if isinstance(routes, list) and routes else None
 
@@ -114,8 +133,17 @@ def is_lost(scope: Scope) -> bool:
     What is mounted and no application of Starlette's decides by itself.
     """
     routes = matched_routes(scope)
-    last = routes[-1] if routes else None
-    return last is None or (_is_a(last, Mount | Host) and _known_routes_in(last) is not None)
+    if not routes or not _is_a(routes[-1], Mount | Host):
+        return not routes
+    way = _asked(scope, routes[:-1])
+    if _known_routes_in(routes[-1], way) is not None:
+        return True
+    # Middleware may hide an application that has got the request, and knew of no route either.
+    application = scope.get("app")
+    is_hidden = isinstance(application, Starlette) and not any(
+        application.routes is each for each in way
+    )
+    return is_hidden and scope.get("endpoint") is attribute(routes[-1], "app")
 
 
 def is_reached(scope: Scope) -> bool:
@@ -144,11 +172,19 @@ def does_path_decide(scope: Scope, routes: Iterable[BaseRoute]) -> bool:
 
     A host has a say in that, and so may what a route of the user's asks.
     """
-    asked = [_routes_of(scope), *map(_routes_in, routes)]
+    asked = _asked(scope, routes)
     with suppress(Exception):
         return all(map(_asks_path, _effective(route for among in asked for route in among)))
     # An included router that has something else for a route.
     return False
+
+
+def _asked(scope: Scope, routes: Iterable[BaseRoute]) -> list[Sequence[BaseRoute]]:
+    """Give the routes among which those that a request takes were found."""
+    asked = [_routes_of(scope)]
+    for route in routes:
+        asked.append(_known_routes_in(route, asked) or ())
+    return asked
 
 
 def _asks_path(route: BaseRoute) -> bool:
@@ -201,7 +237,8 @@ def _named(routes: Iterable[BaseRoute], scope: Scope) -> Iterator[str]:
         methods: object = getattr(route, "methods", None)
         if isinstance(methods, set):
             yield from filter(is_token, cast("set[object]", methods))
-        yield from _named(_routes_in(route), {**scope, **child_scope})
+        inner = _routes_in(route, scope)
+        yield from _named(inner, _inside(scope, child_scope, inner))
 
 
 def _takes(scope: Scope) -> bool:
@@ -276,13 +313,13 @@ class Routes:
     ) -> str | None:
         # A host is no part of the path.
         own: str | None = "" if _is_a(route, Host) else getattr(route, "path_format", None)
-        inner = _routes_in(route)
+        inner = _routes_in(route, scope)
         if own is None or not inner:
             return own or None
         if getattr(route, "app", None) is endpoint:
             # None of its routes has taken the request any further.
             return None
-        rest = self._among(inner, {**scope, **child_scope}, endpoint)
+        rest = self._among(inner, _inside(scope, child_scope, inner), endpoint)
         return None if rest is None else own.removesuffix("/{path}") + rest
 
 

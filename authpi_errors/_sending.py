@@ -275,7 +275,11 @@ class WebSocketSending(Sending):
                 return self._judge.substitute(message["status"], None, self)
             if is_list(message.get("reason")):
                 return self._close(message)
-        if kind == "websocket.close":
+        is_close = kind == "websocket.close"
+        if self.started and (is_close or kind == "websocket.http.response.start"):
+            # Somebody further in has answered, and somebody else does so again.
+            self._replaced = True
+        if is_close:
             self.started = True
             message = sendable_close(message)
         return drop(message) if self._replaced else self.forward(message)

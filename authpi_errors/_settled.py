@@ -27,6 +27,7 @@ __all__ = [
     "is_closed",
     "is_first",
     "is_settled",
+    "is_settling",
     "note_departure",
     "settle",
     "settled_response",
@@ -159,8 +160,7 @@ def settling(handler: Handler) -> Handler:
     One that is not asynchronous runs in a thread, and stays so. What is made here counts as the
     user's: what the library answers with is made in another module.
     """
-    code: CodeType | None = getattr(handler, "__code__", None)
-    if code is not None and code.co_filename == settling.__code__.co_filename:
+    if is_settling(handler):
         return handler
     # As Starlette finds it out, which differs between Pythons.
     if BackgroundTask(handler, None, None).is_async:
@@ -176,6 +176,12 @@ def settling(handler: Handler) -> Handler:
     return handle_in_thread
 
 
+def is_settling(handler: object) -> bool:
+    """Say whether what a handler answers is noted: one that `settling` gave."""
+    code: CodeType | None = getattr(handler, "__code__", None)
+    return code is not None and code.co_filename == settling.__code__.co_filename
+
+
 def _settled(response: ASGIApp | None, connection: object) -> ASGIApp | None:
     scope: object = getattr(connection, "scope", None)
     # One of the user's may only be a wrapper around another.
@@ -183,6 +189,8 @@ def _settled(response: ASGIApp | None, connection: object) -> ASGIApp | None:
         isinstance(response, Response)
         and isinstance(scope, dict)
         and vars(response).keys() >= _STATED
+        # One that sends itself otherwise is known when it is sent.
+        and type(response).__call__.__module__.startswith("starlette.")
     ):
         # It stays what it is: others may ask for it, too. It is known again by its headers.
         settle(cast("Scope", scope), {"response": response})

@@ -231,6 +231,19 @@ def test_415_is_implied_where_fastapi_reads_json(media_type: str, *, is_implied:
     assert ("415" in statuses(app.openapi(), "/events", "post")) == is_implied
 
 
+def test_415_is_implied_where_one_of_several_bodies_is_json() -> None:
+    app = FastAPI()
+    other: Object = {"requestBody": {"content": {"application/xml": {}}}}
+
+    @app.post("/events", openapi_extra=other)
+    async def record(event: Annotated[dict[str, int], Body()]) -> None: ...
+
+    install(app)
+    content = operation(app.openapi(), "/events", "post")["requestBody"]["content"]
+    assert content.keys() == {"application/json", "application/xml"}
+    assert "415" in statuses(app.openapi(), "/events", "post")
+
+
 def test_default_refers_to_a_response_with_any_error() -> None:
     document = document_of(plain)
     reference = operation(document, "/nothing")["responses"]["default"]

@@ -187,6 +187,10 @@ def test_code_decides_on_repetition_before_the_status_does(
     assert ErrorCode("a", 402, "A.", retryable).is_retryable(status) is expected
 
 
+def test_code_for_412_may_say_that_it_is_not_retryable() -> None:
+    assert not ErrorCode("a", 412, "A.", retryable=False).is_retryable()
+
+
 @pytest.mark.parametrize(
     ("close", "status"),
     [(1008, 403), (1011, 500), (1012, 503), (1013, 503), (1000, 403), (4000, 403), (-1, 403)],

@@ -541,6 +541,30 @@ def test_credentials_go_to_no_other_host(tmp_path: Path) -> None:
     assert set(sent[1:]) == {"Bearer tok_good"}
 
 
+@pytest.mark.parametrize(
+    ("header", "is_credential"),
+    [
+        ("Authorization: Bearer tok_old", True),
+        ("X-API-Key: key_old", True),
+        ("X-Tenant: acme", False),
+    ],
+)
+def test_credentials_are_given_in_the_headers_that_the_library_knows(
+    named: Callable[..., str], header: str, *, is_credential: bool
+) -> None:
+    async def refuse(request: Request) -> Response:
+        headers = {"Cache-Control": "no-store", "WWW-Authenticate": "Bearer"}
+        body = {"error": "session_expired", "error_description": "Expired.", "retryable": False}
+        return JSONResponse(body, 401, headers)
+
+    app = FastAPI()
+    app.get("/me")(read_me)
+    app.add_route("/{path:path}", refuse)
+    _, report = read(named(app), "-H", header)
+    found = {rule for _, what, rule in findings(report) if "no such path" in what}
+    assert found == ({"invalid-token"} if is_credential else set())
+
+
 def test_headers_are_read_from_a_file_too(named: Callable[..., str], tmp_path: Path) -> None:
     file = tmp_path / "headers"
     file.write_text("Authorization: Bearer tok_good\n\nX-Tenant: acme\n")
@@ -1144,7 +1168,11 @@ class _Unreadable(_Wrapper):
 def _configure(settings: str) -> None: ...
 
 
-@pytest.mark.parametrize("app", [_Wrapper(), _Unreadable()], ids=["anything", "unknown"])
+@pytest.mark.parametrize(
+    "app",
+    [_Wrapper(), _Unreadable(), partial(_Unreadable())],
+    ids=["anything", "unknown", "unknown, in part"],
+)
 def test_an_application_may_take_anything(named: Callable[..., str], app: ASGIApp) -> None:
     assert findings(read(named(app))[1]) == PLAIN
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import sys
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import wraps
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any
@@ -315,3 +316,29 @@ def test_module_that_fails_when_it_is_imported_is_said(
     monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])
     with pytest.raises(ValueError, match=r"can't be imported \(division by zero\)"):
         ErrorRegistry.from_mapping({"exceptions": {"failing_module.X": "conflict"}})
+
+
+def giving_a_session(function: Callable[..., object]) -> Callable[..., object]:
+    """Decorate a function that takes a session, too."""
+
+    @wraps(function)
+    def give(*args: object) -> object:
+        return function("a session", *args)
+
+    return give
+
+
+class Odd:
+    """A function that can't say what it takes."""
+
+    @property
+    def __signature__(self) -> object:
+        raise LookupError
+
+    def __call__(self, exc: Exception) -> AuthPIError:
+        return AuthPIError(str(exc))
+
+
+@pytest.mark.parametrize("function", [giving_a_session(compare), Odd()], ids=["decorated", "odd"])
+def test_function_that_can_be_called_with_one_argument_is_taken(function: Any) -> None:
+    assert KeyError in ErrorRegistry(exceptions={KeyError: function}).exceptions

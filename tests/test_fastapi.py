@@ -238,21 +238,21 @@ def test_precondition_is_read(
 
 
 @pytest.mark.parametrize(
-    ("path", "name", "required"),
+    ("path", "name", "required", "versions"),
     [
-        ("/optional", "If-Match", False),
-        ("/required/{number}", "If-Match", True),
-        ("/new", "If-None-Match", False),
+        ("/optional", "If-Match", False, "that may be changed"),
+        ("/required/{number}", "If-Match", True, "that may be changed"),
+        ("/new", "If-None-Match", False, "that are not wanted"),
     ],
 )
-def test_document_has_the_header(path: str, name: str, required: bool) -> None:
+def test_document_has_the_header(path: str, name: str, required: bool, versions: str) -> None:
     parameters = app.openapi()["paths"][path]["put"]["parameters"]
     (header,) = [each for each in parameters if each["in"] == "header"]
     assert header["name"] == name
     assert header["required"] == required
     assert header["schema"]["type"] == "string"
     assert "default" not in header["schema"]
-    assert "entity tags" in header["description"]
+    assert f"The entity tags of the versions {versions}" in header["description"]
 
 
 def test_document_is_valid() -> None:

@@ -237,6 +237,16 @@ def test_mounted_application_answers_what_the_one_around_ignores(ignored: type) 
     assert (status, '"detail"' in text) == (422, True)
 
 
+@pytest.mark.parametrize("ignored", [RequestValidationError, Exception])
+def test_mounted_application_that_is_hidden_answers_what_the_one_around_ignores(
+    ignored: type,
+) -> None:
+    app = Starlette(routes=[Mount("/v1", hiding(documents()))])
+    install(app, ignore=(ignored,))
+    status, _, text = post(app, 1_000)
+    assert (status, '"detail"' in text) == (422, True)
+
+
 def leave(response: ForeignResponse) -> bool:
     return False
 

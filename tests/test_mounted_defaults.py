@@ -264,15 +264,56 @@ def test_the_users_handler_is_asked_first(
     assert (response.status_code, response.content) == (410, b"mine")
 
 
+def with_cors(app: ASGIApp) -> ASGIApp:
+    return CORSMiddleware(app, allow_origins=[ORIGIN])
+
+
+def assert_not_found_for_others(app: ASGIApp, path: str) -> None:
+    response = get(app, path, Origin=ORIGIN)
+    assert response.json()["error"] == "not_found"
+    assert response.headers["access-control-allow-origin"] == ORIGIN
+    assert response.headers.get_list("vary") == ["Origin"]
+
+
 @AROUND
 @MOUNTED
 def test_headers_for_other_origins_are_there_once(around: Around, mounted: type[Starlette]) -> None:
-    app = around(one(mounted, NotFoundError(), CORS))
-    for path in ("/v1/it", "/v1/nowhere"):
-        response = get(app, path, Origin=ORIGIN)
-        assert response.json()["error"] == "not_found"
-        assert response.headers["access-control-allow-origin"] == ORIGIN
-        assert response.headers.get_list("vary") == ["Origin"]
+    for app in (
+        around(one(mounted, NotFoundError(), CORS)),
+        around(with_cors(one(mounted, NotFoundError()))),
+    ):
+        for path in ("/v1/it", "/v1/nowhere"):
+            assert_not_found_for_others(app, path)
+
+
+@AROUND
+@MOUNTED
+def test_headers_for_other_origins_are_there_once_in_what_is_mounted_in_itself(
+    around: Around, mounted: type[Starlette]
+) -> None:
+    app = one(mounted, NotFoundError())
+    app.mount("/again", with_cors(app))
+    for path in ("/v1/again/it", "/v1/again/nowhere"):
+        assert_not_found_for_others(around(app), path)
+
+
+async def refuse(scope: Scope, receive: Receive, send: Send) -> None:
+    raise NotFoundError
+
+
+def refusing(app: ASGIApp) -> ASGIApp:
+    return refuse
+
+
+@AROUND
+@MOUNTED
+def test_headers_for_other_origins_are_there_where_middleware_raises(
+    around: Around, mounted: type[Starlette]
+) -> None:
+    refused = mounted(middleware=[Middleware(refusing)])
+    assert_not_found_for_others(around(with_cors(refused)), "/v1/it")
+    within = mounted(routes=[Mount("/in", refuse, middleware=[CORS])])
+    assert_not_found_for_others(around(within), "/v1/in/it")
 
 
 @MOUNTED

@@ -681,3 +681,9 @@ class EvasiveHTTPError(HTTPException):
 )
 def test_any_exception_has_an_answer(exc: BaseException) -> None:
     assert name_of(ErrorRegistry(), exc) == "server_error"
+
+
+def test_412_is_for_no_other_try_whatever_its_code_is_made() -> None:
+    replaced = ErrorCode("precondition_failed", 409, "Changed.", retryable=True)
+    code = ErrorRegistry(codes=[replaced]).code_for(412)
+    assert (code.value, code.status, code.is_retryable()) == ("precondition_failed", 412, False)

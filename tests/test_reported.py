@@ -63,6 +63,15 @@ def test_bug_that_arrives_is_not_lost_and_waits_for_nobody_at_the_outermost() ->
     assert take_lost(OSError(), scope, is_outermost=True) == []
 
 
+def test_bug_that_arrives_at_a_boundary_can_be_lost_further_out() -> None:
+    scope = scope_of_a_connection()
+    note_report(scope, 500, "a", is_told=True)
+    bug = LookupError()
+    announce(bug, scope, raised_again=True)
+    assert take_lost(bug, scope, is_outermost=False) == []
+    assert take_lost(OSError(), scope, is_outermost=True) == [(bug, "a")]
+
+
 def test_bug_that_is_not_raised_again_is_never_lost() -> None:
     scope = scope_of_a_connection()
     note_report(scope, 500, "a", is_told=True)

@@ -21,7 +21,7 @@ from starlette.routing import BaseRoute, Host, Match, Mount, Route, Router, WebS
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from authpi_errors import ErrorMiddleware, install
+from authpi_errors import ErrorMiddleware, NotFoundError, install
 from authpi_errors._routing import Routes, allowed_methods, is_routed, matched_routes
 from tests.passing import Around
 
@@ -593,3 +593,35 @@ def test_methods_are_those_of_the_endpoint_where_its_route_does_not_say(
 ) -> None:
     app = Starlette(routes=[Route("/", endpoint)])
     assert allowed_methods(scope_of(app, "/", "DELETE")) == methods
+
+
+class Knowing:
+    """Something mounted that keeps the application which it is mounted in."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        raise NotFoundError
+
+
+@pytest.mark.parametrize("framework", [Starlette, FastAPI])
+@pytest.mark.parametrize("prefix", ["", "/in"])
+@pytest.mark.parametrize("ways", [install, add_middleware])
+def test_mount_may_keep_its_application(
+    ways: Callable[[Any], None], prefix: str, framework: type[Starlette]
+) -> None:
+    app = framework(routes=[Route("/known", endpoint, methods=["PUT"])])
+    app.router.routes.append(Mount("/pub", routes=[], middleware=covered("*")))
+    app.mount(prefix, Router([Mount("/", Knowing(app))]) if prefix else Knowing(app))
+    ways(app)
+    client = TestClient(app, raise_server_exceptions=False)
+    origin = {"origin": "https://a.example"}
+    for path in ("/known/not", "/pub/x"):
+        lost = client.get(f"{prefix}{path}", headers=origin)
+        assert (lost.status_code, lost.json()["error"]) == (404, "not_found")
+        is_covered = (prefix, path) == ("", "/pub/x")
+        assert ("access-control-allow-origin" in lost.headers) == is_covered
+    # What is mounted at the root takes it.
+    assert client.get("/known").status_code == (405 if prefix else 404)
+    assert Routes().template(scope_of(app, f"{prefix}/known/not")) == f"{prefix}/{{path}}"

@@ -6,8 +6,8 @@ from starlette.types import Message, Scope
 from authpi_errors._settled import Handler, is_settled, settle, settling
 
 
-def start(status: int = 404, length: bytes = b"5") -> Message:
-    headers = [(b"content-type", b"text/plain"), (b"content-length", length)]
+def start(status: int = 404, length: bytes = b"5", media_type: bytes = b"text/plain") -> Message:
+    headers = [(b"content-type", media_type), (b"content-length", length)]
     return {"type": "http.response.start", "status": status, "headers": headers}
 
 
@@ -46,11 +46,20 @@ def test_each_of_several_responses_is_known() -> None:
     assert all(is_settled(scope, start(status)) for status in (404, 413, 500))
 
 
+def test_a_response_without_headers_is_known_behind_another_one() -> None:
+    scope: Scope = {}
+    response: Message = {"type": "http.response.start", "status": 404}
+    settle(scope, response)
+    settle(scope, start(413))
+    assert is_settled(scope, response)
+
+
 @pytest.mark.parametrize(
     "other",
     [
         pytest.param(start(413), id="another status"),
         pytest.param(start(length=b"6"), id="another length"),
+        pytest.param(start(media_type=b"text/html"), id="another media type"),
         pytest.param(
             {**start(), "headers": iter(start()["headers"])}, id="headers to be read once"
         ),
@@ -61,9 +70,10 @@ def test_each_of_several_responses_is_known() -> None:
     ],
 )
 def test_another_response_is_not_taken_for_it(other: Message) -> None:
-    scope: Scope = {}
-    settle(scope, start())
-    assert not is_settled(scope, other)
+    for known, asked in (start(), other), (other, start()):
+        scope: Scope = {}
+        settle(scope, known)
+        assert not is_settled(scope, asked)
 
 
 @pytest.mark.parametrize("handler", [print, type("Handler", (), {"__call__": print})()])

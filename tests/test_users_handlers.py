@@ -192,14 +192,27 @@ def test_what_a_handler_for_everything_answers_stays_where_it_is_not_found(
     assert get(ErrorMiddleware(hide)) == ANSWERS[make]
 
 
+class Hidden(Starlette):
+    """An application whose middleware is hidden, as by what traces it from the outside."""
+
+    def build_middleware_stack(self) -> ASGIApp:
+        stack = super().build_middleware_stack()
+
+        async def hide(scope: Scope, receive: Receive, send: Send) -> None:
+            await stack(scope, receive, send)
+
+        return hide
+
+
 @pytest.mark.parametrize("handlers", [{}, {Exception: asynchronous(in_text)}], ids=["none", "one"])
-def test_error_is_out_before_a_background_task_runs(handlers: Any) -> None:
+@pytest.mark.parametrize("make", [Starlette, Hidden])
+def test_error_is_out_before_a_background_task_runs(make: type[Starlette], handlers: Any) -> None:
     events: list[str] = []
 
     async def refuse(request: Request) -> Response:
         return PlainTextResponse("No.", 403, background=BackgroundTask(events.append, "task"))
 
-    app = ErrorMiddleware(Starlette(routes=[Route("/", refuse)], exception_handlers=handlers))
+    app = ErrorMiddleware(make(routes=[Route("/", refuse)], exception_handlers=handlers))
 
     async def note(scope: Scope, receive: Receive, send: Send) -> None:
         async def send_and_note(message: Message) -> None:
@@ -400,14 +413,39 @@ def test_what_middleware_raises_is_answered_though_there_is_a_handler_for_it(
 
 
 @pytest.mark.parametrize("length", [1, 100_000])
-def test_nothing_of_a_debuggers_page_gets_out(length: int) -> None:
+@pytest.mark.parametrize(
+    ("handlers", "expected"),
+    [
+        pytest.param({}, (500, "application/json"), id="none"),
+        pytest.param({Exception: asynchronous(in_text)}, (422, "text/plain"), id="one"),
+    ],
+)
+def test_nothing_of_a_debuggers_page_gets_out(
+    handlers: Any, expected: tuple[int, str], length: int
+) -> None:
     async def fail(request: Request) -> Response:
         raise BrokenError("secret" * length)
 
     app = Starlette(debug=True, routes=[Route("/", fail)])
-    response = get(installed(Starlette(routes=[Mount("/", Copying(app))])))
-    assert response[:2] == (500, "application/json")
+    around = Starlette(routes=[Mount("/", Copying(app))], exception_handlers=handlers)
+    response = get(installed(around))
+    assert response[:2] == expected
     assert "secret" not in response[2]
+
+
+@pytest.mark.parametrize("always_refer", [False, True])
+def test_what_middleware_raises_is_answered_where_a_handler_for_everything_is_hidden(
+    always_refer: bool,
+) -> None:
+    async def refuse(request: Request, call_next: RequestResponseEndpoint) -> Response:
+        raise NotFoundError
+
+    app = Hidden(
+        middleware=[Middleware(BaseHTTPMiddleware, dispatch=refuse)],
+        exception_handlers={Exception: asynchronous(in_text)},
+    )
+    app.add_middleware(ErrorMiddleware, always_refer=always_refer)
+    assert get(app)[:2] == (404, "application/json")
 
 
 @FRAMEWORKS
@@ -686,3 +724,81 @@ def test_answer_that_middleware_sends_on_without_its_length_stays(
         exception_handlers={StaleError: asynchronous(make)},
     )
     assert get(way(app)) == ANSWERS[make]
+
+
+class Translated(PlainTextResponse):
+    """A response that decides when it is sent what it says."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await PlainTextResponse("nichts geht", 418)(scope, receive, send)
+
+
+@WAYS
+@pytest.mark.parametrize("key", [Exception, BrokenError])
+def test_response_that_sends_itself_otherwise_stays(key: Any, way: Way) -> None:
+    async def handle(request: Request, exc: Exception) -> Response:
+        return Translated("nothing works", 500)
+
+    app = Starlette(routes=[Route("/", break_down)], exception_handlers={key: handle})
+    assert get(way(app)) == (418, "text/plain", "nichts geht")
+
+
+@AROUND
+def test_debugger_of_an_application_that_is_hidden_is_for_browsers(way: Way) -> None:
+    inner = Starlette(
+        debug=True,
+        routes=[Route("/", break_down)],
+        exception_handlers={Exception: answer_everything},
+    )
+
+    async def hide(scope: Scope, receive: Receive, send: Send) -> None:
+        await inner(scope, receive, send)
+
+    status, media_type, text = get(way(Starlette(routes=[Mount("/", hide)])))
+    assert (status, media_type) == JSON_500
+    assert "secret" not in text
+
+
+async def close_with_its_own_code(websocket: WebSocket, exc: Exception) -> None:
+    await websocket.close(4000)
+
+
+async def deny(websocket: WebSocket, exc: Exception) -> Response:
+    return PlainTextResponse("stale", 409)
+
+
+@pytest.mark.parametrize("handle", [close_with_its_own_code, deny])
+@pytest.mark.parametrize("is_accepted", [False, True])
+@pytest.mark.parametrize("way", [installed, ErrorMiddleware])
+def test_websocket_that_a_mounted_application_has_answered_is_answered_once(
+    way: Way, handle: Any, *, is_accepted: bool
+) -> None:
+    async def fail(scope: Scope, receive: Receive, send: Send) -> None:
+        if is_accepted:
+            await send({"type": "websocket.accept"})
+        raise StaleError
+
+    inner = installed(Starlette(routes=[Mount("/", fail)]))
+    app = way(Starlette(routes=[Mount("/", inner)], exception_handlers={StaleError: handle}))
+    kinds = [message["type"] for message in served(app, websocket(denial=True)).sent]
+    if is_accepted:
+        assert kinds == ["websocket.accept", "websocket.close"]
+    else:
+        assert kinds == ["websocket.http.response.start", "websocket.http.response.body"]
+
+
+@AROUND
+@pytest.mark.parametrize("debug", [False, True])
+@pytest.mark.parametrize("around", [Around, Copying])
+def test_handler_that_comes_too_late_answers_nothing(
+    around: Callable[[ASGIApp], ASGIApp], way: Way, *, debug: bool
+) -> None:
+    inner = Starlette(debug=debug, routes=[Route("/", break_down)])
+    app = Starlette(debug=debug, routes=[Route("/fine", succeed), Mount("/", around(inner))])
+    served_by = way(app)
+    assert TestClient(served_by).get("/fine").status_code == 200
+    # Starlette has built its middleware by now.
+    app.add_exception_handler(Exception, answer_everything)
+    status, media_type, text = get(served_by)
+    assert (status, media_type) == JSON_500
+    assert "secret" not in text
