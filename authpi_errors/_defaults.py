@@ -127,14 +127,21 @@ def is_answered_by_user(scope: Scope) -> bool:
 
     Starlette sends the response of a handler while the exception is still being handled.
     """
-    exc = sys.exception()
+    _, exc, traceback = sys.exc_info()
     application = scope.get("app")
-    if exc is None or not isinstance(application, Starlette):
+    if exc is None or traceback is None or not isinstance(application, Starlette):
+        return False
+    if traceback.tb_frame.f_code is _OUTERMOST:
+        # What no handler has answered, perhaps in another application, which is mounted in this.
         return False
     keys: list[object] = [cls for cls in type(exc).__mro__ if cls is not Exception]
     if isinstance(exc, HTTPException):
         keys.insert(0, exc.status_code)
     return _is_users(application, keys)
+
+
+# In which frame Starlette's outermost middleware answers an exception.
+_OUTERMOST: Final = ServerErrorMiddleware.__call__.__code__
 
 
 def has_handler_for_everything(application: object) -> bool:

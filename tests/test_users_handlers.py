@@ -802,3 +802,18 @@ def test_handler_that_comes_too_late_answers_nothing(
     status, media_type, text = get(served_by)
     assert (status, media_type) == JSON_500
     assert "secret" not in text
+
+
+@AROUND
+@pytest.mark.parametrize("debug", [False, True])
+def test_handler_of_the_application_around_answers_nothing_that_crashes_in_a_mounted_one(
+    way: Way, *, debug: bool
+) -> None:
+    inner = Starlette(debug=debug, routes=[Route("/", break_down)])
+    app = Starlette(
+        routes=[Mount("/", Copying(inner))],
+        exception_handlers={BrokenError: answer_everything},
+    )
+    status, media_type, text = get(way(app))
+    assert (status, media_type) == JSON_500
+    assert '"server_error"' in text
