@@ -140,10 +140,9 @@ def _is_same(start: Message, known: Message) -> bool:
     if found is None or before is None or start.get("status") != known.get("status"):
         return False
     # Middleware that sends a body on in pieces takes its length away.
-    length = found.get(b"content-length", before.get(b"content-length"))
-    return found.get(b"content-type") == before.get(b"content-type") and length == before.get(
-        b"content-length"
-    )
+    known_length = before.get(b"content-length")
+    is_as_long = found.get(b"content-length", known_length) == known_length
+    return is_as_long and found.get(b"content-type") == before.get(b"content-type")
 
 
 def _headers_of(start: Message) -> dict[bytes, bytes] | None:
@@ -190,7 +189,7 @@ def _settled(response: ASGIApp | None, connection: object) -> ASGIApp | None:
         and isinstance(scope, dict)
         and vars(response).keys() >= _STATED
         # One that sends itself otherwise is known when it is sent.
-        and type(response).__call__.__module__.startswith("starlette.")
+        and str(getattr(type(response).__call__, "__module__", "")).startswith("starlette.")
     ):
         # It stays what it is: others may ask for it, too. It is known again by its headers.
         settle(cast("Scope", scope), {"response": response})

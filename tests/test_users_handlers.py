@@ -733,11 +733,29 @@ class Translated(PlainTextResponse):
         await PlainTextResponse("nichts geht", 418)(scope, receive, send)
 
 
+class Sender:
+    """A way to be sent that says nothing of itself."""
+
+    __module__: Any = None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await PlainTextResponse("nichts geht", 418)(scope, receive, send)
+
+
+class Odd(PlainTextResponse):
+    """A response whose way to be sent is no function."""
+
+    __call__: Any = Sender()
+
+
 @WAYS
 @pytest.mark.parametrize("key", [Exception, BrokenError])
-def test_response_that_sends_itself_otherwise_stays(key: Any, way: Way) -> None:
+@pytest.mark.parametrize("cls", [Translated, Odd])
+def test_response_that_sends_itself_otherwise_stays(
+    cls: type[PlainTextResponse], key: Any, way: Way
+) -> None:
     async def handle(request: Request, exc: Exception) -> Response:
-        return Translated("nothing works", 500)
+        return cls("nothing works", 500)
 
     app = Starlette(routes=[Route("/", break_down)], exception_handlers={key: handle})
     assert get(way(app)) == (418, "text/plain", "nichts geht")
