@@ -72,10 +72,13 @@ def cause_of_crash(exc: BaseException) -> BaseException:
 
     Starlette can't handle it then, and raises an exception of its own in the place of it.
     """
-    cause = exc.__cause__
-    if isinstance(exc, RuntimeError) and str(exc).startswith(_TOO_LATE) and cause is not None:
-        return cause
-    return exc
+    try:
+        is_late = isinstance(exc, RuntimeError) and str(exc).startswith(_TOO_LATE)
+        cause = exc.__cause__ if is_late else None
+    except Exception:
+        # It does not tell.
+        return exc
+    return exc if cause is None else cause
 
 
 def cause_of_unread_body(exc: Exception) -> Exception:

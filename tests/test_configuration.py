@@ -336,9 +336,22 @@ class Odd:
         raise LookupError
 
     def __call__(self, exc: Exception) -> AuthPIError:
-        return AuthPIError(str(exc))
+        return ConflictError(str(exc))
 
 
-@pytest.mark.parametrize("function", [giving_a_session(compare), Odd()], ids=["decorated", "odd"])
-def test_function_that_can_be_called_with_one_argument_is_taken(function: Any) -> None:
-    assert KeyError in ErrorRegistry(exceptions={KeyError: function}).exceptions
+def find(session: str, exc: Exception) -> AuthPIError:
+    return ConflictError(f"{session}: {exc}")
+
+
+@pytest.mark.parametrize(
+    ("function", "description"),
+    [
+        pytest.param(giving_a_session(find), "a session: 7", id="decorated"),
+        pytest.param(Odd(), "7", id="odd"),
+    ],
+)
+def test_function_that_can_be_called_with_one_argument_is_taken(
+    function: Any, description: str
+) -> None:
+    registry = ErrorRegistry(exceptions={LookupError: function})
+    assert registry.resolve(LookupError("7")).description == description

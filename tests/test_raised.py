@@ -7,8 +7,12 @@ from collections.abc import Callable
 
 import anyio
 import pytest
+from starlette.types import Receive, Scope, Send
 
+from authpi_errors import ErrorMiddleware, ErrorRecord
 from authpi_errors._raised import cause_of_crash, is_failure, is_to_be_answered
+from tests.test_asgi_properties import http, served
+from tests.test_nested import SecretiveError
 
 TOO_LATE = "Caught handled exception, but response already started."
 
@@ -104,3 +108,28 @@ def test_a_cancellation_is_the_requests_where_there_is_no_task_of_asyncios() -> 
 
     assert anyio.run(ask, backend="trio") is False
     assert is_to_be_answered(CANCELLED()) is False
+
+
+class UntoldError(RuntimeError):
+    """One that does not say what it is."""
+
+    def __str__(self) -> str:
+        raise LookupError
+
+
+@pytest.mark.parametrize("exc", [UntoldError(), SecretiveError(), LookupError()], ids=repr)
+def test_exception_that_is_no_crash_or_does_not_say_so_stands_for_itself(exc: Exception) -> None:
+    assert cause_of_crash(exc) is exc
+
+
+@pytest.mark.parametrize("make", [UntoldError, SecretiveError])
+def test_exception_that_does_not_tell_is_answered_and_told(make: type[Exception]) -> None:
+    told: list[ErrorRecord] = []
+
+    async def fail(scope: Scope, receive: Receive, send: Send) -> None:
+        raise make
+
+    ours = served(ErrorMiddleware(fail, on_error=told.append), http())
+    assert isinstance(ours.raised, make)
+    assert [message.get("status") for message in ours.sent] == [500, None]
+    assert [record.status for record in told] == [500]
