@@ -129,9 +129,10 @@ def is_answered_by_user(scope: Scope) -> bool:
     """
     _, exc, traceback = sys.exc_info()
     application = scope.get("app")
-    if exc is None or traceback is None or not isinstance(application, Starlette):
+    if exc is None or not isinstance(application, Starlette):
         return False
-    if traceback.tb_frame.f_code is _OUTERMOST:
+    # A handler may have cleared the traceback; then it is none of that middleware's.
+    if traceback is not None and traceback.tb_frame.f_code is _OUTERMOST:
         # What no handler has answered, perhaps in another application, which is mounted in this.
         return False
     keys: list[object] = [cls for cls in type(exc).__mro__ if cls is not Exception]

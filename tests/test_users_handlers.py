@@ -658,25 +658,29 @@ class SpecialError(StaleError):
     """What is left to the framework, although its base is mapped."""
 
 
-@pytest.mark.parametrize("handlers", [{}, {Exception: answer_everything}], ids=["none", "one"])
-@pytest.mark.parametrize("way", [installed, ErrorMiddleware, added])
-def test_ignored_exception_of_a_mounted_application_is_left_to_it(
-    way: Any, handlers: dict[Any, Any]
-) -> None:
-    async def fail(request: Request) -> Response:
-        raise SpecialError("secret")
-
-    app: Any = Starlette(
-        routes=[Mount("/", Starlette(routes=[Route("/", fail)]))], exception_handlers=handlers
-    )
-    options: Any = {"registry": {StaleError: "conflict"}, "ignore": (SpecialError,)}
-    options["registry"] = ErrorRegistry(exceptions=options["registry"])
+def given(app: Starlette, way: Way, **options: Any) -> ASGIApp:
+    """Put the library into an application, or around it, with options."""
     if way is installed:
         install(app, **options)
     elif way is added:
         app.add_middleware(ErrorMiddleware, **options)
     else:
-        app = ErrorMiddleware(app, **options)
+        return ErrorMiddleware(app, **options)
+    return app
+
+
+@AROUND
+@pytest.mark.parametrize("handlers", [{}, {Exception: answer_everything}], ids=["none", "one"])
+def test_ignored_exception_of_a_mounted_application_is_left_to_it(
+    handlers: dict[Any, Any], way: Way
+) -> None:
+    async def fail(request: Request) -> Response:
+        raise SpecialError("secret")
+
+    inner = Starlette(routes=[Route("/", fail)])
+    around = Starlette(routes=[Mount("/", inner)], exception_handlers=handlers)
+    registry = ErrorRegistry(exceptions={StaleError: "conflict"})
+    app = given(around, way, registry=registry, ignore=(SpecialError,))
     # Wrapped, it is known when the application has answered.
     if handlers and way is not ErrorMiddleware:
         assert get(app) == (500, "application/json", '{"detail":"mine"}')
@@ -685,15 +689,8 @@ def test_ignored_exception_of_a_mounted_application_is_left_to_it(
 
 
 @AROUND
-def test_ignored_exception_has_the_answer_that_the_framework_gives(way: Any) -> None:
-    app: Any = Starlette(routes=[Route("/", break_down)])
-    options: Any = {"ignore": (BrokenError,)}
-    if way is installed:
-        install(app, **options)
-    elif way is added:
-        app.add_middleware(ErrorMiddleware, **options)
-    else:
-        app = ErrorMiddleware(app, **options)
+def test_ignored_exception_has_the_answer_that_the_framework_gives(way: Way) -> None:
+    app = given(Starlette(routes=[Route("/", break_down)]), way, ignore=(BrokenError,))
     assert get(app) == (500, "text/plain", "Internal Server Error")
 
 
@@ -820,6 +817,20 @@ def test_handler_that_comes_too_late_answers_nothing(
     status, media_type, text = get(served_by)
     assert (status, media_type) == JSON_500
     assert "secret" not in text
+
+
+@AROUND
+def test_answer_of_a_handler_that_clears_the_traceback_stays(way: Way) -> None:
+    async def clear(request: Request, exc: Exception) -> Response:
+        exc.__traceback__ = None
+        return in_text(exc)
+
+    inner = Starlette(routes=[Route("/", break_down)], exception_handlers={BrokenError: clear})
+
+    async def hide(scope: Scope, receive: Receive, send: Send) -> None:
+        await inner(scope, receive, send)
+
+    assert get(way(Starlette(routes=[Mount("/", hide)]))) == ANSWERS[in_text]
 
 
 @AROUND
