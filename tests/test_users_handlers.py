@@ -788,14 +788,17 @@ async def deny(websocket: WebSocket, exc: Exception) -> Response:
 def test_websocket_that_a_mounted_application_has_answered_is_answered_once(
     way: Way, handle: Any, *, is_accepted: bool
 ) -> None:
-    async def fail(scope: Scope, receive: Receive, send: Send) -> None:
+    async def fail(socket: WebSocket) -> None:
         if is_accepted:
-            await send({"type": "websocket.accept"})
+            await socket.send({"type": "websocket.accept"})
         raise StaleError
 
-    inner = installed(Starlette(routes=[Mount("/", fail)]))
+    inner = installed(Starlette(routes=[WebSocketRoute("/", fail)]))
     app = way(Starlette(routes=[Mount("/", inner)], exception_handlers={StaleError: handle}))
-    kinds = [message["type"] for message in served(app, websocket(denial=True)).sent]
+    ours = served(app, websocket(denial=True))
+    # It refuses what comes after the end.
+    assert ours.raised is None
+    kinds = [message["type"] for message in ours.sent]
     if is_accepted:
         assert kinds == ["websocket.accept", "websocket.close"]
     else:
