@@ -39,7 +39,7 @@ def require_content_type(request: HasHeaders, *supported: str) -> None:
     Raises:
         InvalidContentTypeError: 415, with `Accept`, and after a POST or PATCH with `Accept-Post`
             or `Accept-Patch`.
-        ValueError: `supported` is empty, or has something that is no media type.
+        ValueError: `supported` is empty, or has something that is neither.
 
     Example:
         >>> from starlette.requests import Request
@@ -53,8 +53,8 @@ def require_content_type(request: HasHeaders, *supported: str) -> None:
     """
     if not supported or not all(map(is_media_range, supported)):
         raise ValueError(
-            f"require_content_type was given {supported!r}: name media types, as in "
-            "require_content_type(request, 'application/json')."
+            f"require_content_type was given {supported!r}: name media types, or ranges such as "
+            "'image/*', as in require_content_type(request, 'application/json')."
         )
     sent = media_type_of(request.headers)
     if not any(_matches(sent, media_range) for media_range in supported):

@@ -43,9 +43,11 @@ _FIELD_VALUE: Final = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
 # RFC 9110, 8.8.3: an entity tag, and the characters in its quotes.
 _ENTITY_TAG: Final = re.compile(r'(?:W/)?"[\x21\x23-\x7e\x80-\xff]*"')
 _OPAQUE_TAG: Final = re.compile(r"[\x21\x23-\x7e\x80-\xff]+")
-# RFC 9110, 12.5.1: a media type, and parameters.
+# RFC 9110, 12.5.1: a media type, or all of a kind, and parameters. No type has an asterisk in its
+# name (RFC 6838, 4.2): what is to stand for some subtypes, such as `*+json`, stands for none.
+_NAME: Final = _TOKEN.pattern.replace("*", "")
 _MEDIA_RANGE: Final = re.compile(
-    rf"{_TOKEN.pattern}/{_TOKEN.pattern}"
+    rf"(\*/\*|{_NAME}/(\*|{_NAME}))"
     rf'([ \t]*;[ \t]*{_TOKEN.pattern}=({_TOKEN.pattern}|"[\t !#-\[\]-~]*"))*'
 )
 # What Python writes for a delay that is a float.
@@ -150,6 +152,4 @@ def is_token(value: object) -> TypeGuard[str]:
 
 def is_media_range(value: object) -> bool:
     """Say whether a value is a media type or range, for `Accept` (RFC 9110, 12.5.1)."""
-    if not isinstance(value, str) or not _MEDIA_RANGE.fullmatch(value):
-        return False
-    return not value.startswith("*/") or value[2:].partition(";")[0].strip() == "*"
+    return isinstance(value, str) and _MEDIA_RANGE.fullmatch(value) is not None

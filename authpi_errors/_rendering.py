@@ -125,7 +125,7 @@ def render(error: AuthPIError, registry: ErrorRegistry, asked: Asked = NOBODY) -
     status = parts.read("status", _status) or code.status
     description = parts.text("description") or _default_description(code, status, registry)
     given = parts.headers()
-    retry_after = _retry_after(parts, code, given)
+    retry_after = _retry_after(parts, code, status, given)
 
     members: dict[str, object] = {"error": code.value, "error_description": description}
     reference = parts.text("reference")
@@ -324,7 +324,7 @@ def _default_description(code: ErrorCode, status: int, registry: ErrorRegistry) 
     return other.description if other.value == code.value else code.description
 
 
-def _retry_after(parts: _Parts, code: ErrorCode, given: list[Header]) -> int | None:
+def _retry_after(parts: _Parts, code: ErrorCode, status: int, given: list[Header]) -> int | None:
     """Find the one value of `retry_after` and `Retry-After`, in whole seconds."""
     is_ruled_out = parts.read("retryable", lambda retryable: retryable is False)
     seconds = parts.read("retry_after", _delay)
@@ -337,7 +337,9 @@ def _retry_after(parts: _Parts, code: ErrorCode, given: list[Header]) -> int | N
         # To say when to come back, and that it does not help, is a contradiction.
         parts.dropped.append("retry_after")
         return None
-    return code.retry_after if seconds is None and not is_ruled_out else seconds
+    if seconds is None and not is_ruled_out and status != 412:
+        return code.retry_after
+    return seconds
 
 
 def _delay(delay: object) -> int:

@@ -117,8 +117,11 @@ class ErrorCode:
             )
 
     def is_retryable(self, status: int | None = None) -> bool:
-        """Say whether an error of this code with `status` (or the code's own) may be repeated."""
-        if self.retryable is not None:
+        """Say whether an error of this code with `status` (or the code's own) may be repeated.
+
+        What has failed with a 412 fails again, whatever the code.
+        """
+        if self.retryable is not None and status != 412:
             return self.retryable
         return (self.status if status is None else status) in _RETRYABLE_STATUSES
 

@@ -315,7 +315,9 @@ def test_a_content_type_that_is_not_supported(sent: list[str], supported: list[s
     assert " or ".join(supported) in str(caught.value)
 
 
-@pytest.mark.parametrize("supported", [[], [""], ["json"], [JSON, "a/b\r\nc"], [None]])
+@pytest.mark.parametrize(
+    "supported", [[], [""], ["json"], [JSON, "a/b\r\nc"], [None], ["a/*+json"]]
+)
 def test_what_is_no_media_type_is_refused(supported: list[Any]) -> None:
     with pytest.raises(ValueError, match="name media types"):
         require_content_type(request(JSON), *supported)

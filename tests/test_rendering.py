@@ -178,6 +178,7 @@ def test_status_alone_has_the_code_that_it_falls_back_to(status: int) -> None:
         pytest.param(ConflictError(), False, id="the code says no"),
         pytest.param(UsageLimitExceededError(), True, id="the code says yes"),
         pytest.param(UsageLimitExceededError(status=403), True, id="whatever the status"),
+        pytest.param(UsageLimitExceededError(status=412), False, id="but the same fails again"),
         pytest.param(ServerError(status=503), True, id="the status says yes"),
         pytest.param(UsageLimitExceededError(retryable=False), False, id="the error says no"),
         pytest.param(ConflictError(retryable=True), True, id="the error says yes"),
@@ -202,6 +203,15 @@ def test_delay_is_in_the_body_and_in_the_header(given: Any, seconds: int) -> Non
     response = rendered(ConflictError(retry_after=given))
     assert body(response)["retry_after"] == seconds
     assert header(response, "retry-after") == [str(seconds)]
+
+
+def test_delay_of_a_code_is_not_that_of_a_412() -> None:
+    class BusyError(AuthPIError):
+        code = ErrorCode("busy", 429, "Busy.", retryable=True, retry_after=9)
+
+    response = rendered(BusyError(status=412))
+    assert (body(response)["retryable"], "retry_after" in body(response)) == (False, False)
+    assert header(response, "retry-after") == []
 
 
 def test_delay_goes_before_the_header_that_is_given() -> None:
