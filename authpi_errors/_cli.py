@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import re
 import sys
 import traceback
 from collections.abc import Callable, Generator, Iterator, Sequence
-from contextlib import contextmanager, redirect_stdout
+from contextlib import contextmanager, redirect_stdout, suppress
 from dataclasses import replace
 from functools import partial
 from inspect import iscoroutine
+from io import TextIOWrapper
 from pathlib import Path
 from pkgutil import resolve_name
 from types import FunctionType, MethodType
@@ -33,7 +35,7 @@ from authpi_errors._printing import (
     report_as_json,
     report_as_text,
 )
-from authpi_errors._probing import Probe
+from authpi_errors._probing import Probe, is_same_origin
 from authpi_errors._registry import ErrorRegistry
 from authpi_errors._service import IN_PROCESS, UnreachableError, serving
 
@@ -53,6 +55,10 @@ class _Failed(click.ClickException):
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 def cli() -> None:
     """AuthPI errors: which there are, and whether a service gives them as the contract says."""
+    # Not every encoding has every character, such as where Windows writes to a file. There may be
+    # no such stream.
+    with suppress(AttributeError):
+        cast("TextIOWrapper", sys.stdout).reconfigure(errors="backslashreplace")
 
 
 @cli.command()
@@ -73,6 +79,12 @@ def codes(registry: str | None, form: str | None) -> None:
         click.echo(codes_as_markdown(table))
     else:
         _print(codes_as_text(table))
+
+
+def _finite(context: click.Context, parameter: click.Parameter, seconds: float) -> float:
+    if not math.isfinite(seconds):
+        raise click.BadParameter("Give a number of seconds.", context, parameter)
+    return seconds
 
 
 _CHECK: Final = """Check whether the errors of a service are what AuthPI's contract says.
@@ -136,6 +148,7 @@ Exit status:
 @click.option(
     "--timeout",
     type=click.FloatRange(min=0, min_open=True),
+    callback=_finite,
     default=10.0,
     show_default=True,
     metavar="SECONDS",
@@ -159,6 +172,11 @@ def check(
             "in --header 'Name: value'."
         )
     url, app = _target(service[0])
+    if app is not None and openapi is not None and not _is_known(openapi):
+        raise _Failed(
+            f"An application in this process is asked alone: --openapi takes a file, or a URL that "
+            f"begins with {IN_PROCESS}."
+        )
     given = list(_headers(headers))
     known = _registry(registry)
     name = str(uuid4())
@@ -229,6 +247,11 @@ def _target(service: str) -> tuple[str, ASGIApp | None]:
     if "@" in service or "?" in service or "#" in service:
         raise _Failed("The URL has no place for credentials and queries: use --header.")
     return service.rstrip("/"), None
+
+
+def _is_known(place: str) -> bool:
+    """Say whether a document can be had without the network."""
+    return "://" not in place or is_same_origin(place, IN_PROCESS)
 
 
 def _application(name: str) -> ASGIApp:

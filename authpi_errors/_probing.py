@@ -311,9 +311,19 @@ def base_of(document: Mapping[str, Any], document_url: str, service_url: str) ->
 def is_same_origin(one: str, other: str) -> bool:
     """Say whether two URLs have one scheme, host and port (RFC 6454, 5)."""
     try:
-        return urlsplit(one)[:2] == urlsplit(other)[:2]
+        return _origin(one) == _origin(other)
     except ValueError:
         return False
+
+
+def _origin(url: str) -> tuple[str, str | None, int | None]:
+    """Give the origin of a URL (RFC 6454, 4)."""
+    parts = urlsplit(url)
+    port = _PORTS.get(parts.scheme) if parts.port is None else parts.port
+    return parts.scheme, parts.hostname, port
+
+
+_PORTS: Final = {"http": 80, "https": 443}
 
 
 def judge(

@@ -18,6 +18,7 @@ __all__ = [
     "cause_of_crash",
     "cause_of_unread_body",
     "exc_info_of",
+    "is_cancelled",
     "is_departure",
     "is_failure",
     "is_to_be_answered",
@@ -52,13 +53,12 @@ def is_failure(exc: BaseException) -> bool:
 def _is_made_of(types: tuple[type[BaseException], ...], exc: BaseException) -> bool:
     """Say whether an exception is of these types, or a cancellation that nobody asked for."""
     return all(
-        isinstance(leaf, types)
-        or (isinstance(leaf, asyncio.CancelledError) and not _is_cancelled())
+        isinstance(leaf, types) or (isinstance(leaf, asyncio.CancelledError) and not is_cancelled())
         for leaf in (leaves(exc) if is_group(exc) else (exc,))
     )
 
 
-def _is_cancelled() -> bool:
+def is_cancelled() -> bool:
     """Say whether the request itself is cancelled. On another loop than asyncio's it has to be."""
     try:
         task = asyncio.current_task()

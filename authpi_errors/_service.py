@@ -17,6 +17,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from authpi_errors._challenges import has_credentials
 from authpi_errors._probing import Credentials, Probe
+from authpi_errors._raised import is_cancelled
 from authpi_errors.compliance import Response
 
 __all__ = ["IN_PROCESS", "Service", "UnreachableError", "explain", "serving"]
@@ -153,12 +154,13 @@ _REASONS: Final[tuple[tuple[tuple[type[BaseException], ...], str], ...]] = (
         (ssl.SSLCertVerificationError,),
         "The certificate of {origin} is not valid: {reason}. SSL_CERT_FILE names what to trust.",
     ),
-    ((ssl.SSLError,), "{origin} doesn't speak TLS: perhaps its address begins with http://."),
-    ((ConnectionRefusedError,), "Nothing listens at {origin}: is the service running there?"),
+    # What waits for TLS to go on waits in an `SSLError`.
     (
         (TimeoutError, httpx2.TimeoutException),
         "{origin} gave no whole answer within {timeout:g} seconds: --timeout allows more.",
     ),
+    ((ssl.SSLError,), "{origin} doesn't speak TLS: perhaps its address begins with http://."),
+    ((ConnectionRefusedError,), "Nothing listens at {origin}: is the service running there?"),
     ((_TooLongError,), f"{{origin}} sent more than {_MOST_BYTES >> 20} MiB, and went on."),
     (
         (httpx2.ProtocolError, httpx2.DecodingError, httpx2.ReadError, httpx2.WriteError),
@@ -186,7 +188,7 @@ async def serving(
     """Give a service to ask: an application in this process, or what the network has.
 
     Raises:
-        UnreachableError: The application doesn't start.
+        UnreachableError: The application doesn't start, or the environment keeps from asking.
     """
     async with AsyncExitStack() as stack:
         transport = None
@@ -194,7 +196,14 @@ async def serving(
         if app is not None:
             state = await stack.enter_async_context(_lifespan(app, seconds, notes))
             transport = _InProcess(app, state)
-        client = httpx2.AsyncClient(
+        client = await stack.enter_async_context(_client(transport, seconds))
+        yield Service(client, headers, seconds, notes)
+
+
+def _client(transport: httpx2.AsyncBaseTransport | None, seconds: float) -> httpx2.AsyncClient:
+    """Make what sends the requests: it reads the environment, where anything may stand."""
+    try:
+        return httpx2.AsyncClient(
             transport=transport,
             timeout=seconds,
             headers={"Accept": "application/json", "Accept-Encoding": "identity"},
@@ -203,8 +212,12 @@ async def serving(
             # A connection that the service is about to close would look like an answer cut short.
             limits=httpx2.Limits(max_keepalive_connections=0),
         )
-        await stack.enter_async_context(client)
-        yield Service(client, headers, seconds, notes)
+    except (OSError, ValueError, ImportError, httpx2.InvalidURL) as exc:
+        # Its text may have the password of a proxy.
+        raise UnreachableError(
+            f"The environment keeps from asking ({type(exc).__name__}): check SSL_CERT_FILE, "
+            "SSL_CERT_DIR, and what names a proxy, such as HTTPS_PROXY and ALL_PROXY."
+        ) from None
 
 
 class _InProcess(httpx2.AsyncBaseTransport):
@@ -225,20 +238,25 @@ class _InProcess(httpx2.AsyncBaseTransport):
 
     async def _serve(self, read_from: int, scope: Scope, receive: Receive, send: Send) -> None:
         is_complete = False
+        size = 0
 
         async def send_some(message: Message) -> None:
-            nonlocal is_complete
+            nonlocal is_complete, size
             await send(message)
             is_complete = message["type"] == _BODY and not message.get("more_body", False)
-            if _is_unframed(message) and message["status"] < read_from:
+            size += len(message.get("body", b""))
+            is_enough = _is_unframed(message) and message["status"] < read_from
+            if is_enough or size > _MOST_BYTES:
                 # What ASGI says of a client that has left: nobody waits for the end of a stream.
                 raise OSError("The client has left.")
 
         asgi = {"version": "3.0", "spec_version": "2.4"}
         try:
             await self._app({**scope, "asgi": asgi, "state": dict(self._state)}, receive, send_some)
-        except SystemExit as exc:
-            raise RuntimeError("The application wants to exit.") from exc
+        except BaseException as exc:
+            if isinstance(exc, Exception | KeyboardInterrupt) or is_cancelled():
+                raise
+            raise RuntimeError("The application wants to exit, or to be cancelled.") from exc
         if not is_complete:
             raise RuntimeError("The application ended before its response did.")
 

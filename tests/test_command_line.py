@@ -776,22 +776,34 @@ def make_certificate(file: Path) -> None:
     file.write_bytes(secret + certificate.public_bytes(serialization.Encoding.PEM))
 
 
-def test_a_certificate_that_nobody_vouches_for_gets_a_sentence(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def certificate(tmp_path: Path) -> Path:
     file = tmp_path / "server.pem"
     make_certificate(file)
+    return file
+
+
+def over_tls(
+    certificate: Path, serve: Callable[[socket.socket], object]
+) -> Callable[[socket.socket], None]:
+    """Serve over TLS."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(file)
+    context.load_cert_chain(certificate)
 
-    def serve(connection: socket.socket) -> None:
+    def serve_encrypted(connection: socket.socket) -> None:
         with context.wrap_socket(connection, server_side=True) as encrypted:
-            encrypted.recv(65536)
-            encrypted.sendall(b"HTTP/1.1 204 No Content\r\n\r\n")
+            serve(encrypted)
 
+    return serve_encrypted
+
+
+def test_a_certificate_that_nobody_vouches_for_gets_a_sentence(
+    certificate: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    serve = over_tls(certificate, says(b"HTTP/1.1 204 No Content\r\n\r\n"))
     with listening(serve) as place:
         distrusted = sentence("check", f"https://{place}")
-        monkeypatch.setenv("SSL_CERT_FILE", str(file))
+        monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
         trusted = call("check", f"https://{place}")
     assert re.fullmatch(
         rf"The certificate of https://{place} is not valid: self.signed certificate\. "
@@ -799,6 +811,43 @@ def test_a_certificate_that_nobody_vouches_for_gets_a_sentence(
         distrusted,
     )
     assert "the answer is 204" in " ".join(trusted.stdout.split())
+
+
+def test_a_service_that_is_slow_over_tls_is_not_said_to_lack_it(
+    certificate: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+    with listening(over_tls(certificate, is_silent)) as place:
+        found = sentence("check", f"https://{place}", "--timeout", "0.3")
+    assert found == (
+        f"https://{place} gave no whole answer within 0.3 seconds: --timeout allows more."
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "cause"),
+    [
+        pytest.param("SSL_CERT_FILE", "/nowhere", "FileNotFoundError", id="no certificates"),
+        pytest.param("SSL_CERT_FILE", __file__, "SSLError", id="something else"),
+        pytest.param("HTTP_PROXY", "ftp://tok_good@a", "ValueError", id="no proxy"),
+        pytest.param("HTTP_PROXY", "http://tok_good@a:b", "InvalidURL", id="no URL"),
+    ],
+)
+def test_an_environment_that_keeps_from_asking_gets_a_sentence(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str, cause: str
+) -> None:
+    monkeypatch.setenv(name, value)
+    assert sentence("check", "http://localhost:1") == (
+        f"The environment keeps from asking ({cause}): check SSL_CERT_FILE, SSL_CERT_DIR, and what "
+        "names a proxy, such as HTTPS_PROXY and ALL_PROXY."
+    )
+
+
+@pytest.mark.parametrize("seconds", ["nan", "inf", "0"])
+def test_a_time_that_is_none_is_refused(seconds: str) -> None:
+    result = call("check", "http://localhost:1", "--timeout", seconds)
+    assert result.exit_code == 2
+    assert "Invalid value for '--timeout'" in result.stderr
 
 
 # No name server needs to be asked for a name of more than 255 characters (RFC 1035, 2.3.4).
@@ -919,6 +968,18 @@ async def _exits(send: Send) -> None:
     raise SystemExit(0)
 
 
+async def _is_cancelled(send: Send) -> None:
+    raise asyncio.CancelledError
+
+
+async def _is_left(send: Send) -> None:
+    raise GeneratorExit
+
+
+async def _exits_in_a_group(send: Send) -> None:
+    raise BaseExceptionGroup("several", [SystemExit()])
+
+
 async def _says_nothing(send: Send) -> None:
     await send({"type": "http.response.start", "status": 404, "headers": []})
 
@@ -937,6 +998,9 @@ async def _hangs(send: Send) -> None:
     [
         pytest.param(_fails, {"client-error"}, id="raises"),
         pytest.param(_exits, {"client-error"}, id="exits"),
+        pytest.param(_exits_in_a_group, {"client-error"}, id="exits, in a group"),
+        pytest.param(_is_cancelled, {"client-error"}, id="is cancelled"),
+        pytest.param(_is_left, {"client-error"}, id="is left"),
         pytest.param(_says_nothing, {"json"}, id="says nothing"),
         pytest.param(_leaves_off, {"json"}, id="leaves off"),
     ],
@@ -956,6 +1020,31 @@ def test_an_application_that_hangs_is_not_waited_for(named: Callable[..., str]) 
     assert sentence("check", named(_Unstable(_hangs)), "--timeout", "0.1") == (
         "http://localhost gave no whole answer within 0.1 seconds: --timeout allows more."
     )
+
+
+async def _goes_on(send: Send) -> None:
+    """Sends a body without an end."""
+    await _says_nothing(send)
+    while True:
+        await send({"type": "http.response.body", "body": b"x" * 2**20, "more_body": True})
+
+
+def test_a_body_without_an_end_is_left(named: Callable[..., str]) -> None:
+    assert sentence("check", named(_Unstable(_goes_on))) == (
+        "http://localhost sent more than 16 MiB, and went on."
+    )
+
+
+def test_an_application_in_this_process_has_no_document_elsewhere(
+    named: Callable[..., str],
+) -> None:
+    name = named(plain())
+    assert sentence("check", name, "--openapi", "https://docs.example.com/openapi.json") == (
+        "An application in this process is asked alone: --openapi takes a file, or a URL that "
+        "begins with http://localhost."
+    )
+    _, report = read(name, "--openapi", "http://localhost/openapi.json")
+    assert report["requests"] > 2
 
 
 def test_a_request_without_an_answer_is_a_violation(named: Callable[..., str]) -> None:
@@ -1392,6 +1481,13 @@ def test_nothing_in_a_registry_reaches_the_terminal_as_a_command(
     text = call("codes", named(ErrorRegistry(codes=[ErrorCode("gone", 410, "G\x1b[2J.")]))).output
     assert "G\\x1b[2J." in text
     assert "\x1b" not in text
+
+
+def test_what_an_encoding_lacks_is_escaped(named: Callable[..., str]) -> None:
+    name = named(ErrorRegistry(codes=[ErrorCode("gone", 410, "Ö → B.")]))
+    for options in ([], ["--markdown"]):
+        result = CliRunner(charset="cp1252").invoke(cli, ["codes", name, *options])
+        assert (result.exit_code, "Ö \\u2192 B." in result.stdout) == (0, True)
 
 
 # The program

@@ -337,8 +337,24 @@ def test_paths_begin_where_the_user_says() -> None:
     assert base_of(document, "http://a/x/openapi.json", "http://a/x") == "http://a/x"
 
 
-def test_what_is_no_url_has_no_origin() -> None:
-    assert not is_same_origin("http://[a", "http://[a")
+@pytest.mark.parametrize(
+    ("one", "other", "is_same"),
+    [
+        ("http://a/x", "http://a", True),
+        ("http://A", "HTTP://a", True),
+        ("http://a:80", "http://a", True),
+        ("https://a", "https://a:443", True),
+        ("ws://a", "ws://a:80", False),
+        ("http://a:0", "http://a", False),
+        ("http://a", "https://a", False),
+        ("http://a:443", "https://a", False),
+        ("http://a", "http://b", False),
+        ("http://[a", "http://[a", False),
+        ("http://a:b", "http://a:b", False),
+    ],
+)
+def test_an_origin_is_a_scheme_a_host_and_a_port(one: str, other: str, is_same: bool) -> None:
+    assert is_same_origin(one, other) is is_same
 
 
 # Answers
