@@ -87,7 +87,11 @@ class Challenge:
                     f"The parameter {name!r} of a {self.scheme} challenge is {value!r}: use a "
                     "string."
                 )
-        object.__setattr__(self, "parameters", MappingProxyType(dict(self.parameters)))
+        # Not what a subclass, such as an enum of strings, makes of them.
+        given = self.parameters.items()
+        parameters = {str.__str__(name): str.__str__(value) for name, value in given}
+        object.__setattr__(self, "scheme", str.__str__(self.scheme))
+        object.__setattr__(self, "parameters", MappingProxyType(parameters))
 
     def __hash__(self) -> int:
         """Hash by value."""

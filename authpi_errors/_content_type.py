@@ -21,6 +21,7 @@ _NOT_TAKEN_APART: Final = frozenset(
     """
     missing model_type model_attributes_type dict_type mapping_type dataclass_type
     list_type tuple_type set_type frozen_set_type
+    counter_type deque_type frozen_dict_type named_tuple_type ordered_dict_type sequence_str
     """.split()
 )
 

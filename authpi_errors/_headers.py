@@ -43,15 +43,18 @@ _FIELD_VALUE: Final = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
 # RFC 9110, 8.8.3: an entity tag, and the characters in its quotes.
 _ENTITY_TAG: Final = re.compile(r'(?:W/)?"[\x21\x23-\x7e\x80-\xff]*"')
 _OPAQUE_TAG: Final = re.compile(r"[\x21\x23-\x7e\x80-\xff]+")
-# RFC 9110, 12.5.1: a media type, or all of a kind, and parameters. No type has an asterisk in its
-# name (RFC 6838, 4.2): what is to stand for some subtypes, such as `*+json`, stands for none.
+# RFC 9110, 12.5.1 and 5.6.6: a media type, or all of a kind, and parameters, which can be empty. No
+# type has an asterisk in its name (RFC 6838, 4.2): what is to stand for some subtypes, such as
+# `*+json`, stands for none. No space is read twice (`*+`): the time is linear.
+_UNESCAPED: Final = r"[\t !#-\[\]-~\x80-\xff]*+"
+_QUOTED: Final = rf'"{_UNESCAPED}(\\[\t -~\x80-\xff]{_UNESCAPED})*"'
 _NAME: Final = _TOKEN.pattern.replace("*", "")
 _MEDIA_RANGE: Final = re.compile(
     rf"(\*/\*|{_NAME}/(\*|{_NAME}))"
-    rf'([ \t]*;[ \t]*{_TOKEN.pattern}=({_TOKEN.pattern}|"[\t !#-\[\]-~]*"))*'
+    rf"([ \t]*+;[ \t]*+({_TOKEN.pattern}=({_TOKEN.pattern}|{_QUOTED}))?)*"
 )
 # What Python writes for a delay that is a float.
-_FRACTION: Final = re.compile(r"[0-9]{1,20}\.[0-9]{1,40}(e-[0-9]{1,3})?|[0-9]e-[0-9]{1,3}")
+_FRACTION: Final = re.compile(r"-?[0-9]{1,20}\.[0-9]{1,40}(e-[0-9]{1,3})?|-?[0-9]e-[0-9]{1,3}")
 # RFC 9111, 1.2.2: recipients need not count further than this.
 _LONGEST_DELAY: Final = 2**31 - 1
 
@@ -102,7 +105,7 @@ def delay_seconds(value: object) -> int | None:
         text = str.__str__(value).strip()
         if _FRACTION.fullmatch(text):
             return delay_seconds(float(text))
-        return _digits(text) if text.isdecimal() else _seconds_until(text)
+        return _digits(text) if text.removeprefix("-").isdecimal() else _seconds_until(text)
     if isinstance(value, timedelta):
         value = value.total_seconds()
     if isinstance(value, bool) or not isinstance(value, int | float):

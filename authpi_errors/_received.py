@@ -163,8 +163,9 @@ def _no_constant(name: str) -> NoReturn:
 # to read each character, and none is read twice (`*+`): the time is linear. What repeats a group is
 # not possessive: Python up to 3.11.4 matches such wrongly.
 _WORD: Final = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
-_UNESCAPED: Final = r"[\t !#-\[\]-~\x80-\xff]*+"
-_QUOTED: Final = rf'"{_UNESCAPED}(?:\\[\t -~\x80-\xff]{_UNESCAPED})*"'
+# Bytes beyond ASCII may have been read as UTF-8.
+_UNESCAPED: Final = r"[\t !#-\[\]-~\x80-\U0010ffff]*+"
+_QUOTED: Final = rf'"{_UNESCAPED}(?:\\[\t -~\x80-\U0010ffff]{_UNESCAPED})*"'
 _COMMA: Final = r"[ \t]*,[ \t]*"
 _PLAIN_ITEM: Final = rf'(?:[^,"]++|{_QUOTED})+'
 _ITEM: Final = re.compile(_PLAIN_ITEM)

@@ -6,7 +6,6 @@ of them. It is pure and total: it does no I/O and raises nothing, whatever a res
 
 from __future__ import annotations
 
-import builtins
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
@@ -146,10 +145,12 @@ def _content_type(seen: Received) -> Iterator[str]:
 
 @_rule(
     "content-length",
-    "Content-Length is the length of the body in bytes, unless there is Transfer-Encoding "
-    "(RFC 9110, 8.6).",
+    "Content-Length is the length of the body in bytes, unless there is Transfer-Encoding; the "
+    "answer to HEAD may do without (RFC 9110, 8.6).",
 )
 def _content_length(seen: Received) -> Iterator[str]:
+    if seen.is_head and not seen.values("content-length"):
+        return
     # A client that undoes a content coding leaves the length as it was.
     is_unknown = seen.is_head or seen.values("content-encoding")
     length = "[1-9][0-9]*" if is_unknown else str(len(seen.body))
@@ -167,7 +168,7 @@ def _head(seen: Received) -> Iterator[str]:
 @_rule(
     "cache-control",
     "Cache-Control says no-store where authentication failed (contract, OAuth 2.0), and something "
-    "on any other error: caches may keep one that says nothing (RFC 9111, 4.2.2).",
+    "on any other error: of some, caches keep what says nothing (RFC 9111, 4.2.2).",
 )
 def _cache_control(seen: Received) -> Iterator[str]:
     directives = [directive.lower() for directive in seen.listed("cache-control") or ()]
@@ -445,7 +446,8 @@ def _fields(seen: Received) -> Iterator[str]:
     for index, item in enumerate(fields):
         kinds = {name: kind_of(item[name]) for name in item} if is_mapping(item) else None
         if kinds != _FIELD:
-            yield f"fields[{index}]: {kind_of(item) if kinds is None else kinds}"
+            named = [f"{name}: {kind}" for name, kind in (kinds or {}).items()]
+            yield f"fields[{index}]: {', '.join(named) or kind_of(item)}"
 
 
 @_rule(
@@ -493,18 +495,19 @@ def _insufficient_scope(seen: Received) -> Iterator[str]:
 # What no sentence for a client has in it. The names of exceptions count where they stand as Python
 # prints them, or behind the name of a module that is no part of a URL; SQL as programs write it, in
 # capitals. Nothing is read again from one place after another: the time is linear.
-_EXCEPTIONS: Final = "|".join(name for name in vars(builtins) if name.endswith("Error"))
 _LEAKS: Final = {
     "a traceback": r"Traceback \(most recent call last\)",
     "a line of a traceback": r'\bFile "[^"\n]+", line \d+'
-    r"|\bat [^\s()]+ ?\([^\s()]*\.(?:java|kt|scala|groovy|[cm]?[jt]s):\d",
+    r"|\bat [^\s()]+ ?\([^\s()]*\.(?:java|kt|scala|groovy|[cm]?[jt]s):\d"
+    r"|\bgoroutine \d+ \[|\.rb:\d+:in |\.cs:line \d|\bpanicked at |\bStack trace:\s+#0",
     "a page of HTML": r"(?i)<!doctype html|<html[\s>]|</(?:html|body)>",
-    "an exception": rf"\b(?:{_EXCEPTIONS})(?:\(|: )|\[Errno -?\d",
+    "an exception": r"\b[A-Z]\w+(?:Error|Exception)(?:\(|: )|\[Errno -?\d",
     "an exception of a library": r"(?<![\w./#])(?:[a-z]\w*|System)(?:\.\w+)*\.[A-Z]\w*"
     r"(?:Error|Exception)\b|\bpsycopg2?\.errors\.[A-Z]",
     "a statement of SQL": r"\[SQL: |\bSELECT\s(?:(?!SELECT)[^;])*?\sFROM\s|\bINSERT INTO\s"
     r"|\bUPDATE\s+\S+\s+SET\s|\bDELETE FROM\s|(?i:\bselect\s+\*\s+from\s)",
-    "an error of SQL": r"syntax error at or near|error in your SQL syntax",
+    "an error of SQL": r"syntax error at or near|error in your SQL syntax|\bORA-\d{5}\b"
+    r"|duplicate key value violates|(?:UNIQUE|NOT NULL|CHECK|FOREIGN KEY) constraint failed",
     "the address of an object": r"\bat 0x[0-9A-Fa-f]{6,}>",
 }
 

@@ -21,7 +21,7 @@ import json
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Final, Protocol
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 import pytest
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -363,7 +363,7 @@ def _received(response: ReceivedResponse) -> Response:
     request = response.request
     scope: Scope = {
         "headers": [(name.lower().encode("latin-1"), b"") for name in request.headers],
-        "query_string": str(request.url).encode(),
+        "query_string": urlsplit(str(request.url)).query.encode(),
     }
     return Response(
         response.status_code,

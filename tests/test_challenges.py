@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import pickle
 from collections.abc import Callable
+from enum import Enum
 from typing import Any
 
 import pytest
@@ -141,6 +142,17 @@ def test_challenges_are_merged(
     given_ones: list[Challenge], offered: list[Challenge], merged: list[Challenge]
 ) -> None:
     assert merge(given_ones, offered) == merged
+
+
+class Word(str, Enum):  # noqa: UP042 - what it makes of itself is not its value
+    BEARER = "Bearer"
+    REALM = "realm"
+    CORE = "core"
+
+
+def test_words_of_an_enum_are_what_they_stand_for() -> None:
+    challenge = Challenge(Word.BEARER, {Word.REALM: Word.CORE})
+    assert (str(challenge), challenge) == ('Bearer realm="core"', REALM)
 
 
 def test_a_bare_challenge_keeps_what_is_no_error() -> None:

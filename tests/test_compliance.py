@@ -166,6 +166,15 @@ COMPLIANT = [
         answer(headers={"Content-Encoding": "gzip", "Content-Length": "50"}),
         id="gzip that the client has undone",
     ),
+    pytest.param(answer(method="HEAD", headers={"Content-Length": None}), id="HEAD without length"),
+    pytest.param(
+        answer(
+            401,
+            document("unauthorized_client"),
+            {"WWW-Authenticate": 'Basic realm="Zürich → intern \\→", charset="UTF-8"'},
+        ),
+        id="a realm in UTF-8",
+    ),
     pytest.param(answer(headers={"Cache-Control": "private, no-store"}), id="two directives"),
     pytest.param(answer(headers={"Cache-Control": "max-age=60"}), id="a 404 for caches to keep"),
     pytest.param(
@@ -721,7 +730,10 @@ def tells(*texts: object) -> Response:
         case(lambda n: not_allowed("GET, " * (2 * n) + "GET PUT"), name="methods"),
         case(lambda n: unsupported({"Accept": 'a/b;a="' + '\\"' * (10 * n)}), name="Accept"),
         case(
-            lambda n: unsupported({"Accept": "a/b" + " ;a=b" * (3 * n) + "; "}), name="parameters"
+            lambda n: unsupported({"Accept": "a/b" + " ;a=b" * (3 * n) + "; ="}), name="parameters"
+        ),
+        case(
+            lambda n: unsupported({"Accept": "a/b" + " ; " * (5 * n) + "="}), name="no parameters"
         ),
         case(
             lambda n: answer(headers={"Content-Type": "application/json" + " \t" * (10 * n) + "x"}),
@@ -842,6 +854,17 @@ LEAKING = [
     "UPDATE users SET name = 'Ada'",
     "DELETE FROM users WHERE id = 7",
     'ERROR:  syntax error at or near "FROM"',
+    "IntegrityError: it is taken",
+    "PrismaClientKnownRequestError: it is taken",
+    "A UniqueViolationError('it is taken')",
+    'duplicate key value violates unique constraint "users_email_key"',
+    "UNIQUE constraint failed: users.email",
+    "ORA-00001: it is taken",
+    "index out of range [5]\n\ngoroutine 1 [running]:\nmain.main()",
+    "/srv/app/models/user.rb:12:in `find'",
+    "at Shop.Cart(String name) in C:\\src\\Cart.cs:line 5",
+    "thread 'main' panicked at src/main.rs:2:5",
+    "Stack trace:\n#0 /var/www/html/index.php(12): foo()",
     "You have an error in your SQL syntax; check the manual",
 ]
 
@@ -888,6 +911,9 @@ HARMLESS = [
     "Input should be a valid integer, unable to parse string as an integer",
     "The class NotFoundError of the SDK stands for this.",
     "Retry on TimeoutError, and on nothing else.",
+    "Retry on a TimeoutError (it will pass).",
+    "The key is a duplicate, and violates a constraint.",
+    "Write to ORA-1 in line 5.",
     "Write to support@example.com or to errors@example.com.",
     "Java is not supported: use Kotlin.",
     "The version 1.2.Error is none.",
@@ -933,6 +959,12 @@ def test_words_are_no_leak(text: str) -> None:
         "[Errno 1",
         "psycopg.errors.",
         "syntax error at or ",
+        "AErrorException",
+        "goroutine 1 ",
+        "Stack trace: ",
+        ".rb:1:i",
+        ".cs:line ",
+        "ORA-1234",
     ],
 )
 @pytest.mark.parametrize("start", ["", "at a(", "select ", "SELECT ", "a.", "A"])

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections import Counter, OrderedDict, deque
+from collections.abc import Sequence
 from types import SimpleNamespace
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
 import pytest
 from fastapi import APIRouter, Body, Depends, FastAPI, File, Form
@@ -260,6 +262,28 @@ def test_what_is_wrong_besides_is_no_matter_of_the_content_type(
     for records in ([record, NOT_TAKEN_APART], [NOT_TAKEN_APART, record]):
         response = TestClient(refusing(*records)).post("/", content=b"x", headers=headers)
         assert (response.status_code, response.json()["error"]) == (415, "invalid_content_type")
+
+
+class Pair(NamedTuple):
+    one: int
+    two: int
+
+
+@pytest.mark.parametrize(
+    "kind", [Pair, Sequence[int], deque[int], OrderedDict[str, int], Counter[str], list[int]]
+)
+def test_a_container_of_any_kind_is_not_taken_apart(kind: Any) -> None:
+    def endpoint(body: Any) -> None:
+        del body
+
+    endpoint.__annotations__["body"] = Annotated[kind, Body()]
+    app = FastAPI()
+    app.post("/")(endpoint)
+    install(app)
+    client = TestClient(app)
+    refused = client.post("/", content=b"x", headers={"content-type": "text/plain"})
+    assert (refused.status_code, refused.headers["accept"]) == (415, JSON)
+    assert client.post("/", json="x").status_code == 400
 
 
 @pytest.mark.parametrize("content_type", [b"text/plain", b"TEXT/PLAIN ;a", b"\xff", b"caf\xc3\xa9"])

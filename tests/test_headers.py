@@ -83,6 +83,9 @@ def test_header_that_can_not_be_sent_is_none(name: object, value: object) -> Non
         pytest.param("120", 120, id="digits"),
         pytest.param(" 7 ", 7, id="digits with white space"),
         pytest.param("0" * 19 + "7", 7, id="leading zeros"),
+        pytest.param("-5", 0, id="negative digits"),
+        pytest.param("-0.5", 0, id="a negative fraction in a string"),
+        pytest.param("-5e-05", 0, id="a small negative float in a string"),
         pytest.param("29.87", 30, id="a decimal fraction in a string, rounded up"),
         pytest.param(" 29.0 ", 29, id="a fraction that is none"),
         pytest.param("5.0067901611328125e-05", 1, id="a small float in a string"),
@@ -107,8 +110,8 @@ def test_delay_is_whole_seconds(value: object, seconds: int) -> None:
         pytest.param(1e300, id="a huge float"),
         pytest.param(True, id="a bool"),
         pytest.param(timedelta.max, id="the longest timedelta"),
-        pytest.param("-5", id="negative digits"),
-        pytest.param("-0.5", id="a negative fraction in a string"),
+        pytest.param("--5", id="two signs"),
+        pytest.param("-", id="a sign alone"),
         pytest.param("nan", id="not a number, in a string"),
         pytest.param("inf", id="an infinity in a string"),
         pytest.param("1e400", id="a string that is beyond all floats"),
@@ -180,7 +183,18 @@ def test_entity_tag_is_that_of_rfc_9110_or_none(value: object, tag: str | None) 
 
 @pytest.mark.parametrize(
     "media_range",
-    ["application/json", "*/*", "*/*;q=0.1", "a/*", "a/b;q=0.5", 'a/b ; c="d e";f=g', "a/b+c"],
+    [
+        "application/json",
+        "*/*",
+        "*/*;q=0.1",
+        "a/*",
+        "a/b;q=0.5",
+        'a/b ; c="d e";f=g',
+        "a/b+c",
+        "a/b;",
+        "a/b; ; c=d ;",
+        r'a/b;c="\"\\";d="é"',
+    ],
 )
 def test_media_range_is_one(media_range: str) -> None:
     assert is_media_range(media_range)
@@ -197,6 +211,10 @@ def test_media_range_is_one(media_range: str) -> None:
         "text/plain junk",
         "a/b;c",
         "a/b, c/d",
+        'a/b;c="',
+        r'a/b;c="\"',
+        'a/b;c="€"',
+        "a/b; c =d",
         "*/json",
         "*/x;a=b",
         "a/*+json",

@@ -387,6 +387,18 @@ def test_body_that_a_server_would_frame_needs_no_length(
     assert [error.violations for error in watched.errors] == [(), ()]
 
 
+@pytest.mark.parametrize("query", ["token=abc", "x=1&token=abc", "api_key=abc"])
+def test_credentials_in_a_query_are_known_wherever_they_stand(query: str) -> None:
+    async def endpoint(request: Request) -> None:
+        raise SessionExpiredError
+
+    app = Starlette(routes=[Route("/me", endpoint)])
+    install(app)
+    response = TestClient(app).get(f"/me?{query}")
+    assert "invalid_token" in response.headers["www-authenticate"]
+    assert_error(response, SessionExpiredError)
+
+
 def test_wrong_length_is_found_in_process_too() -> None:
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         headers = {"cache-control": "no-store", "content-length": "7"}
