@@ -14,8 +14,9 @@ from typing import Any, Final, TypeGuard, TypeVar, cast
 
 from authpi_errors._components import GENERAL, Components, Object, reference
 from authpi_errors._content_type import is_json
+from authpi_errors._exceptions import AuthPIError
 from authpi_errors._registry import ErrorRegistry, registry_of
-from authpi_errors._validation import is_list
+from authpi_errors._validation import is_list, request_validation_error
 from authpi_errors.codes import ErrorCode
 
 __all__ = ["amended", "declaring"]
@@ -43,7 +44,12 @@ def declaring(code: ErrorCode) -> Object:
     return {"description": code.description, _EXTENSION: {code.value: asdict(code)}}
 
 
-def amended(document: Mapping[str, Any], registry: ErrorRegistry | None = None) -> Object:
+def amended(
+    document: Mapping[str, Any],
+    registry: ErrorRegistry | None = None,
+    *,
+    own_validation_errors: bool = False,
+) -> Object:
     """Give FastAPI's document with the errors that are really sent.
 
     - FastAPI's 422 goes, and so do its two schemas when nothing refers to them any more.
@@ -57,19 +63,22 @@ def amended(document: Mapping[str, Any], registry: ErrorRegistry | None = None) 
     Args:
         document: The document, which is left unchanged.
         registry: What the codes mean. Without it: AuthPI's codes alone.
+        own_validation_errors: Whether the application answers requests that are not valid by a
+            handler of its own: then what the document says of that stays, its 422 too.
     """
     registry = registry_of(registry)
     result: Object = copy.deepcopy(dict(document))
+    invalid = [] if own_validation_errors else _of_invalid(registry)
     operations = list(_operations(result))
     declared = [_take_declared(operation["responses"]) for operation, _ in operations]
-    components = Components(registry, (code for group in declared for code in group))
+    components = Components(registry, (code for group in (*declared, invalid) for code in group))
     moved = _add(result, components.shared()) if operations else {}
-    for (operation, is_ours), codes in zip(operations, declared, strict=True):
+    for (operation, item), codes in zip(operations, declared, strict=True):
         present: Object = operation["responses"]
-        if present.get("422") == _VALIDATION_RESPONSE:
+        if present.get("422") == _VALIDATION_RESPONSE and not own_validation_errors:
             del present["422"]
-        if is_ours:
-            implied = _implied(operation, result.get("security"), registry)
+        if item is not None:
+            implied = _implied(operation, item, result, registry, invalid)
             codes += [code for code in implied if not _covers(present, code.status)]
             present.setdefault("default", _redirected(reference("responses", GENERAL), moved))
         for status, response in components.by_status(codes).items():
@@ -82,17 +91,19 @@ def amended(document: Mapping[str, Any], registry: ErrorRegistry | None = None) 
 # Operations
 
 
-def _operations(document: Object) -> Iterator[tuple[Object, bool]]:
-    """Walk through the operations of a document, and say which of them are the application's."""
+def _operations(document: Object) -> Iterator[tuple[Object, Object | None]]:
+    """Walk through the operations of a document, each with its path; of others there is none."""
     for section in ("paths", "webhooks"):
         for item in _objects(document.get(section)):
             yield from _operations_of(item, is_ours=section == "paths")
 
 
-def _operations_of(item: Object, *, is_ours: bool) -> Iterator[tuple[Object, bool]]:
+def _operations_of(item: Object, *, is_ours: bool) -> Iterator[tuple[Object, Object | None]]:
     for operation in _objects({method: item.get(method) for method in _METHODS}):
-        operation.setdefault("responses", {})
-        yield operation, is_ours
+        responses = _object(operation.get("responses"))
+        # A document that was YAML has numbers for statuses.
+        operation["responses"] = {str(status): each for status, each in responses.items()}
+        yield operation, item if is_ours else None
         for callback in _objects(operation.get("callbacks")):
             for callback_item in _objects(callback):
                 yield from _operations_of(callback_item, is_ours=False)
@@ -100,6 +111,11 @@ def _operations_of(item: Object, *, is_ours: bool) -> Iterator[tuple[Object, boo
 
 def _is_object(value: object) -> TypeGuard[Object]:
     return isinstance(value, dict)
+
+
+def _object(value: object) -> Object:
+    """Give an object; in the place of anything else an empty one."""
+    return value if _is_object(value) else {}
 
 
 def _objects(value: object) -> list[Object]:
@@ -120,17 +136,59 @@ def _take_declared(responses: Object) -> list[ErrorCode]:
     return taken
 
 
-def _implied(operation: Object, security: object, registry: ErrorRegistry) -> list[ErrorCode]:
-    """Give what an operation can answer by what it takes."""
-    body: Object = operation.get("requestBody") or {}
+def _implied(
+    operation: Object,
+    item: Object,
+    document: Object,
+    registry: ErrorRegistry,
+    invalid: list[ErrorCode],
+) -> list[ErrorCode]:
+    """Give what an operation can answer by what it takes.
+
+    Args:
+        operation: The operation.
+        item: The path that it belongs to.
+        document: The document.
+        registry: What the codes mean.
+        invalid: What is answered where a request is not valid.
+    """
+    body = _resolved(operation.get("requestBody"), document)
     names: list[str] = []
-    if operation.get("parameters") or body:
-        names.append("invalid_request")
-    if any(map(is_json, body.get("content", ()))):
+    codes: list[ErrorCode] = []
+    if operation.get("parameters") or item.get("parameters") or body:
+        codes += invalid
+    if body:
+        # What FastAPI says of a body that it can't take apart.
+        codes.append(registry.code_for(400))
+    if any(map(is_json, _object(body.get("content")))):
         names.append("invalid_content_type")
-    if operation.get("security", security):
+    if operation.get("security", document.get("security")):
         names += "unauthorized_client", "session_expired", "access_denied", "insufficient_scope"
-    return [registry.codes[name] for name in names]
+        codes += registry.code_for(401), registry.code_for(403)
+    return [*(registry.codes[name] for name in names), *codes]
+
+
+def _of_invalid(registry: ErrorRegistry) -> list[ErrorCode]:
+    """Give the code of what is answered where a request is not valid, unless a function says it."""
+    cls = request_validation_error()
+    target = None if cls is None else registry.exceptions.get(cls)
+    if isinstance(target, type) and issubclass(target, AuthPIError):
+        return [target.code]
+    if target is None or isinstance(target, str):
+        return [registry.codes[target or "invalid_request"]]
+    return []
+
+
+def _resolved(value: object, document: Object) -> Object:
+    """Give an object of a document, which may stand among its components."""
+    found = _object(value)
+    path = found.get("$ref")
+    if not isinstance(path, str) or not path.startswith("#/"):
+        return found
+    target: object = document
+    for part in path[2:].split("/"):
+        target = _object(target).get(part)
+    return _object(target)
 
 
 def _covers(responses: Object, status: int) -> bool:
@@ -148,9 +206,9 @@ def _add(document: Object, components: Object) -> dict[str, str]:
         The references that have changed, with what they are now.
     """
     moved: dict[str, str] = {}
-    target: Object = document.setdefault("components", {})
+    target = document["components"] = _object(document.get("components"))
     for section, entries in components.items():
-        present: Object = target.setdefault(section, {})
+        present = target[section] = _object(target.get(section))
         for name, entry in entries.items():
             component, free = _redirected(entry, moved), name
             while present.setdefault(free, component) != component:
@@ -174,9 +232,11 @@ def _redirected(value: _T, moved: Mapping[str, str]) -> _T:
 
 def _prune(document: Object) -> None:
     """Take FastAPI's own schemas of validation errors out, unless something refers to them."""
-    schemas: Object = document.get("components", {}).get("schemas", {})
+    schemas = _object(_object(document.get("components")).get("schemas"))
     for name, members in _VALIDATION_SCHEMAS.items():
-        schema: Object = schemas.get(name, {})
-        is_fastapis = schema.get("title") == name and members >= set(schema.get("properties", ()))
+        schema = _object(schemas.get(name))
+        is_fastapis = (
+            schema.get("title") == name and members >= _object(schema.get("properties")).keys()
+        )
         if is_fastapis and f'"{reference("schemas", name)["$ref"]}"' not in json.dumps(document):
             del schemas[name]

@@ -206,9 +206,13 @@ def _names(codes: Iterable[str]) -> dict[str, str]:
 def _meant(code: ErrorCode, registry: ErrorRegistry) -> ErrorCode:
     """Give what a code means in an application that has this registry."""
     standard, replaced = CODES.get(code.value), registry.codes.get(code.value)
-    # One of AuthPI's codes with another status is meant so: 428 for `invalid_request`.
-    is_variant = standard is not None and standard.status != code.status
-    return code if replaced is None or replaced is standard or is_variant else replaced
+    if replaced is None or replaced is standard:
+        return code
+    # One of AuthPI's codes with another status is meant so: 428 for `invalid_request`. So is one of
+    # the registry's own that it gives to another status.
+    is_own = standard is None and replaced.description == code.description
+    usual = replaced if is_own else standard
+    return code if usual is not None and usual.status != code.status else replaced
 
 
 # Schemas

@@ -20,7 +20,7 @@ from starlette.types import ASGIApp, Scope
 
 from authpi_errors._layers import layers
 from authpi_errors._settled import Handler, is_settling, settling
-from authpi_errors._validation import is_request_validation_error
+from authpi_errors._validation import is_request_validation_error, request_validation_error
 
 __all__ = [
     "ANSWERING",
@@ -28,6 +28,7 @@ __all__ = [
     "WITHOUT_DEFAULT",
     "asking",
     "has_handler_for_everything",
+    "has_handler_for_invalid_requests",
     "is_answered_by_user",
     "is_asking",
     "is_default",
@@ -151,6 +152,11 @@ def has_handler_for_everything(application: object) -> bool:
     It runs outside of all others, and the exception is raised again after it.
     """
     return isinstance(application, Starlette) and _is_users(application, (500, Exception))
+
+
+def has_handler_for_invalid_requests(application: Starlette) -> bool:
+    """Say whether an exception handler of the user's answers requests that are not valid."""
+    return _is_users(application, (request_validation_error(),))
 
 
 def may_have_answered(application: object) -> bool:

@@ -25,6 +25,7 @@ __all__ = [
     "is_request_validation_error",
     "members_of",
     "records_of",
+    "request_validation_error",
 ]
 
 MOST_FIELDS: Final = 100
@@ -159,6 +160,12 @@ def is_list(value: object) -> TypeGuard[Sequence[Any]]:
 def is_request_validation_error(cls: type) -> bool:
     """Say whether `cls` is FastAPI's `RequestValidationError`, or its sister for WebSockets."""
     return cls.__module__ == "fastapi.exceptions" and cls.__name__ in _CLASSES
+
+
+def request_validation_error() -> type[Exception] | None:
+    """Give FastAPI's `RequestValidationError`, if FastAPI is there."""
+    module = sys.modules.get("fastapi.exceptions")
+    return getattr(module, "RequestValidationError", None)
 
 
 def fields_error(errors: Sequence[object], *, with_custom_text: bool = False) -> AuthPIError:

@@ -32,6 +32,7 @@ from starlette.applications import Starlette
 
 from authpi_errors._amending import amended
 from authpi_errors._components import Components, Object
+from authpi_errors._defaults import has_handler_for_invalid_requests
 from authpi_errors._exceptions import AuthPIError
 from authpi_errors._registry import ErrorRegistry, registry_of
 from authpi_errors.codes import ErrorCode
@@ -181,7 +182,11 @@ class _Described:
         """Make the document, or give the one that was made."""
         document = self._make()
         if self._amended is None or document is not self._amended:
-            self._amended = amended(document, self._registry)
+            self._amended = amended(
+                document,
+                self._registry,
+                own_validation_errors=has_handler_for_invalid_requests(self._app),
+            )
             # Where FastAPI keeps it, and makes a new one when routes have been added.
             self._app.openapi_schema = self._amended
         return self._amended

@@ -6,7 +6,9 @@ from collections.abc import Callable
 from typing import Annotated
 
 import pytest
-from fastapi import APIRouter, Body, Depends, FastAPI, Security
+from fastapi import APIRouter, Body, Depends, FastAPI, HTTPException, Request, Security
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
 from fastapi.security import APIKeyHeader, HTTPBearer, OAuth2PasswordBearer
 from openapi_spec_validator import validate
 from pydantic import BaseModel
@@ -367,7 +369,155 @@ def test_document_that_someone_made_by_hand_is_amended_where_it_can_be() -> None
     assert described["paths"]["/x"] == 1
 
 
+@pytest.mark.parametrize(
+    "parts",
+    [
+        pytest.param({"components": None}, id="no components"),
+        pytest.param({"components": {"schemas": None}}, id="no schemas"),
+        pytest.param({"components": {"schemas": {"ValidationError": True}}}, id="no object"),
+        pytest.param(
+            {
+                "components": {
+                    "schemas": {"ValidationError": {"title": "ValidationError", "properties": None}}
+                }
+            },
+            id="no properties",
+        ),
+        pytest.param({"paths": {}, "components": {"schemas": None}}, id="no paths"),
+        pytest.param({"paths": {"/": {"get": {"responses": None}}}}, id="no responses"),
+    ],
+)
+def test_document_with_anything_in_it_is_amended_where_it_can_be(parts: Object) -> None:
+    document: Object = {"openapi": "3.1.0", "paths": {"/": {"get": {}}}, **parts}
+    described = amended(document)
+    assert not described["paths"] or statuses(described, "/") == ["default"]
+
+
+def test_statuses_that_are_numbers_are_amended() -> None:
+    own = {"description": "All is well."}
+    document = {"openapi": "3.1.0", "paths": {"/": {"get": {"responses": {200: own}}}}}
+    described = amended(document)
+    assert statuses(described, "/") == ["200", "default"]
+    assert amended(described) == described
+
+
+def test_what_an_operation_takes_may_stand_elsewhere() -> None:
+    body: Object = {"content": {"application/json": {}}}
+    document: Object = {
+        "openapi": "3.1.0",
+        "paths": {
+            "/{a}": {"parameters": [{"in": "path", "name": "a"}], "get": {}},
+            "/": {"post": {"requestBody": {"$ref": "#/components/requestBodies/User"}}},
+            "/nowhere": {"post": {"requestBody": {"$ref": "#/components/none/User"}}},
+            "/elsewhere": {"post": {"requestBody": {"$ref": "users.json"}}},
+        },
+        "components": {"requestBodies": {"User": body}},
+    }
+    described = amended(document)
+    assert statuses(described, "/{a}") == ["400", "default"]
+    assert statuses(described, "/", "post") == ["400", "415", "default"]
+    assert statuses(described, "/nowhere", "post") == ["default"]
+    assert statuses(described, "/elsewhere", "post") == ["400", "default"]
+
+
 # What is sent, and what the document says of it
+
+LOGIN = ErrorCode("login_required", 401, "Log in.")
+FORBIDDEN = ErrorCode("not_yours", 410, "It is not yours.")
+UNPROCESSABLE = ErrorCode("unprocessable", 422, "It can't be processed.")
+
+
+class UnprocessableError(AuthPIError):
+    code = UNPROCESSABLE
+
+
+def own_handler(app: FastAPI) -> None:
+    @app.exception_handler(RequestValidationError)
+    def answer(request: Request, exc: RequestValidationError) -> JSONResponse:
+        return JSONResponse({"detail": []}, 422)
+
+
+def forbid() -> None:
+    raise HTTPException(403, "Not yours.")
+
+
+@pytest.mark.parametrize(
+    ("registry", "prepare", "path", "status", "others"),
+    [
+        pytest.param(
+            ErrorRegistry(codes=[LOGIN], statuses={401: "login_required"}),
+            None,
+            "/me",
+            "401",
+            ["200", "403", "default"],
+            id="a status",
+        ),
+        pytest.param(
+            ErrorRegistry(codes=[FORBIDDEN], statuses={403: "not_yours"}),
+            None,
+            "/forbidden",
+            "403",
+            ["200", "401", "default"],
+            id="a status, with a code of another",
+        ),
+        pytest.param(
+            ErrorRegistry(
+                codes=[UNPROCESSABLE], exceptions={RequestValidationError: "unprocessable"}
+            ),
+            None,
+            "/users/x",
+            "422",
+            ["200", "default"],
+            id="what is not valid, to a code",
+        ),
+        pytest.param(
+            ErrorRegistry(exceptions={RequestValidationError: UnprocessableError}),
+            None,
+            "/users/x",
+            "422",
+            ["200", "default"],
+            id="what is not valid, to a class",
+        ),
+        pytest.param(
+            ErrorRegistry(exceptions={RequestValidationError: lambda _: UnprocessableError()}),
+            None,
+            "/users/x",
+            "default",
+            ["200"],
+            id="what is not valid, to a function",
+        ),
+        pytest.param(
+            None,
+            own_handler,
+            "/users/x",
+            "422",
+            ["200", "default"],
+            id="what is not valid, to a handler of the user's",
+        ),
+    ],
+)
+def test_what_is_mapped_is_what_the_document_says(
+    registry: ErrorRegistry | None,
+    prepare: Callable[[FastAPI], None] | None,
+    path: str,
+    status: str,
+    others: list[str],
+) -> None:
+    app = FastAPI()
+    app.add_api_route("/me", nothing, dependencies=[Depends(bearer)])
+    app.add_api_route("/forbidden", nothing, dependencies=[Depends(forbid), Depends(api_key)])
+    app.add_api_route("/users/{user_id}", take_id)
+    if prepare is not None:
+        prepare(app)
+    install(app, registry=registry)
+    document = app.openapi()
+    described = operation(document, path.replace("x", "{user_id}"))["responses"]
+    assert described.keys() == {status, *others}
+    response = TestClient(app).get(path)
+    assert status in (str(response.status_code), "default")
+    schema = at(document, described[status])["content"]["application/json"]["schema"]
+    assert not mistakes(document, schema, response.json())
+
 
 MADE: dict[str, Callable[[], AuthPIError]] = {
     **ERRORS,
