@@ -59,7 +59,7 @@ class Boundary:
     """
 
     def __init__(self, app: ASGIApp, responder: Responder) -> None:
-        self.app = app
+        self._shown = app
         self._below = app
         # What serves a connection: until it is prepared, that is its first one.
         self._serve: ASGIApp = self._serve_first
@@ -70,6 +70,16 @@ class Boundary:
         self._is_inside = False
         self._cors = Cors(app)
         self._has_catch_all = False
+
+    @property
+    def app(self) -> ASGIApp:
+        """What this is around. Instrumentation may put something of its own in between."""
+        return self._shown
+
+    @app.setter
+    def app(self, app: ASGIApp) -> None:
+        self._shown = self._below = app
+        self._serve = self._serve_first if self._application is None else self._serve_mounted
 
     def __deepcopy__(self, memo: object) -> Self:
         """Stay what it is in a scope that middleware copies."""

@@ -193,11 +193,10 @@ class _Outermost(_Around, ServerErrorMiddleware):
 
     Instrumentation that finds something else there gives up, and what it finds it may throw away
     and go on with `app`: OpenTelemetry's does so. For that there is another boundary, in which
-    nothing is called otherwise.
+    nothing is called unless somebody puts something around it there.
     """
 
     def __init__(self, app: ASGIApp, responder: Responder, application: Starlette) -> None:
-        spare = _Around(app, responder, application)
-        ServerErrorMiddleware.__init__(self, spare)
         _Around.__init__(self, app, responder, application)
-        self.app = spare
+        ServerErrorMiddleware.__init__(self, _Around(app, responder, application))
+        self._below = app

@@ -37,6 +37,7 @@ from authpi_errors import (
     ServerError,
     install,
 )
+from authpi_errors._layers import layers
 from tests.exchanges import Exchange, exchange, protocol_faults
 from tests.exchanges import Request as AskedFor
 
@@ -357,6 +358,16 @@ class PassingMiddleware:
 
 async def dispatch(request: Request, call_next: RequestResponseEndpoint) -> Response:
     return await call_next(request)
+
+
+class RefusingMiddleware(PassingMiddleware):
+    """Middleware that lets nobody in, and counts who wants to."""
+
+    asked = 0
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        self.asked += 1
+        await PlainTextResponse("Not you.", 403)(scope, receive, send)
 
 
 # Without middleware of the user's there is one boundary, else there are two.
@@ -712,3 +723,57 @@ def test_an_attribute_of_the_users_can_have_the_librarys_name() -> None:
     app.authpi_errors = ErrorRegistry()
     install(app)
     assert code(app, "/missing") == "not_found"
+
+
+# What others put inside of a boundary
+
+
+def add(app: Starlette) -> None:
+    app.add_middleware(ErrorMiddleware)
+
+
+def outermost(app: Starlette) -> Any:
+    return app.middleware_stack
+
+
+def added(app: Starlette) -> Any:
+    return next(layer for layer in layers(app.middleware_stack) if type(layer) is ErrorMiddleware)
+
+
+@pytest.mark.parametrize("is_served", [False, True], ids=["at once", "after a request"])
+@pytest.mark.parametrize(
+    ("prepare", "boundary"),
+    [
+        pytest.param(install, outermost, id="install"),
+        pytest.param(add, added, id="add_middleware"),
+    ],
+)
+def test_what_is_put_inside_a_boundary_is_called(
+    prepare: Callable[[Starlette], None], boundary: Callable[[Starlette], Any], *, is_served: bool
+) -> None:
+    app = application()
+    prepare(app)
+    # It is built at the first request.
+    app.middleware_stack = app.build_middleware_stack()
+    if is_served:
+        assert code(app, "/missing") == "not_found"
+    layer = boundary(app)
+    layer.app = PassingMiddleware(layer.app)
+    assert code(app, "/missing") == "not_found"
+    assert client(app).get("/fine").status_code == 200
+    refusing = layer.app = RefusingMiddleware(layer.app)
+    assert code(app, "/fine") == "access_denied"
+    assert refusing.asked == 1
+
+
+def test_an_error_inside_of_what_others_have_put_there_is_told_of_once(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    app = application()
+    told: list[ErrorRecord] = []
+    install(app, on_error=told.append)
+    app.middleware_stack = stack = app.build_middleware_stack()
+    assert isinstance(stack, ServerErrorMiddleware)
+    stack.app = PassingMiddleware(stack.app)
+    assert code(app, "/broken") == "server_error"
+    assert (len(told), len(caplog.records)) == (1, 1)
