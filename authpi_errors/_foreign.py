@@ -121,15 +121,20 @@ def foreign_error(response: ForeignResponse, registry: ErrorRegistry) -> AuthPIE
         registry: What its status means.
     """
     error = _error(response, registry)
-    kept_with = _KEPT_WITH.get(response.status)
-    error.headers = Headers(
+    error.headers = without_body(response.headers, response.status)
+    return error
+
+
+def without_body(headers: Headers, status: int) -> Headers:
+    """Give the headers of an error response that hold for another body, too."""
+    kept_with = _KEPT_WITH.get(status)
+    return Headers(
         raw=[
             (name, value)
-            for name, value in response.headers.raw
+            for name, value in headers.raw
             if name.decode("latin-1") not in _OF_THE_BODY or name.decode("latin-1") == kept_with
         ]
     )
-    return error
 
 
 def _error(response: ForeignResponse, registry: ErrorRegistry) -> AuthPIError:
