@@ -26,6 +26,7 @@ __all__ = [
     "error_of_detail",
     "foreign_error",
     "may_be_foreign",
+    "without_body",
 ]
 
 LONGEST_BODY: Final = 65_536
@@ -81,7 +82,9 @@ class ForeignResponse:
         """Whether the library would rewrite it: what is to be decided otherwise, or not."""
         if not may_be_foreign(self.headers, self.body):
             return False
-        return self.media_type != "application/json" or _detail(self.body) is not None
+        if self.media_type == "application/json":
+            return _detail(self.body) is not None
+        return self.media_type != "" or _is_text(self.body)
 
     @property
     def media_type(self) -> str:
@@ -108,7 +111,8 @@ def may_be_foreign(headers: Headers, body: bytes | bytearray) -> bool:
             start = b"".join(bytes(body[:64]).split(None, 2)[:2])[: len(_DETAIL)]
             return _DETAIL.startswith(start)
         case "":
-            return not body
+            # Starlette's `Response` has no type for a text; what else has none shows what it is.
+            return not body.lstrip().startswith((b"<", b"{", b"["))
         case _:
             return False
 
@@ -143,7 +147,7 @@ def _error(response: ForeignResponse, registry: ErrorRegistry) -> AuthPIError:
         if response.status == 422:
             return error_of_detail(response.status, detail, registry)
         return registry.error_for(response.status, detail)
-    text = _text(response) if response.media_type == "text/plain" else None
+    text = _text(response) if response.media_type in ("text/plain", "") else None
     return registry.error_for(response.status, text)
 
 
@@ -165,6 +169,13 @@ def _detail(body: bytes) -> object:
 
 def _are_validation_errors(details: Sequence[object]) -> bool:
     return all(is_mapping(item) and {"loc", "msg", "type"} <= set(item) for item in details)
+
+
+def _is_text(body: bytes) -> bool:
+    try:
+        return all(character.isprintable() or character in "\t\r\n" for character in body.decode())
+    except UnicodeDecodeError:
+        return False
 
 
 def _text(response: ForeignResponse) -> str | None:

@@ -562,8 +562,17 @@ def is_frameworks(status: int, fields: Mapping[str, str], body: bytes) -> bool:
     return (
         media_type == "text/plain"
         or (media_type == "application/json" and is_detail(body))
-        or (not media_type and not body)
+        or (not media_type and is_text(body))
     )
+
+
+def is_text(body: bytes) -> bool:
+    try:
+        text = body.decode()
+    except UnicodeDecodeError:
+        return False
+    is_document = text.lstrip()[:1] in ("<", "{", "[") if text.strip() else False
+    return not is_document and text.translate(dict.fromkeys(map(ord, "\t\r\n"))).isprintable()
 
 
 def is_detail(body: bytes) -> bool:

@@ -39,6 +39,8 @@ def detail(value: Any) -> bytes:
         pytest.param({}, b"", id="nothing at all"),
         pytest.param({"content-length": "0"}, b"", id="a length of nothing"),
         pytest.param(TEXT, b"Not Found", id="plain text"),
+        pytest.param({}, b"Not Found", id="text of no type"),
+        pytest.param({}, "Zu viele\r\n\tAufrufe für heute.\n".encode(), id="lines of no type"),
         pytest.param({"content-type": "Text/Plain"}, b"x", id="plain text in capitals"),
         pytest.param(TEXT, b"", id="empty plain text"),
         pytest.param({**TEXT, "content-length": "nonsense"}, b"x", id="a length that is none"),
@@ -56,7 +58,11 @@ def test_a_frameworks_response_is_known(headers: dict[str, str], body: bytes) ->
 @pytest.mark.parametrize(
     ("headers", "body"),
     [
-        pytest.param({}, b"x", id="a body of no type"),
+        pytest.param({}, b"<!doctype html>", id="a page of no type"),
+        pytest.param({}, b' {"message":"no"}', id="JSON of no type"),
+        pytest.param({}, b'["no"]', id="a list of no type"),
+        pytest.param({}, b"\x89PNG", id="bytes of no type"),
+        pytest.param({}, b"a\0b", id="a control character of no type"),
         pytest.param({"content-type": "text/html"}, b"<h1>", id="a page"),
         pytest.param(JSON, b'{"message":"no"}', id="the application's JSON"),
         pytest.param(JSON, b'{"detail":"no","id":5}', id="more than a detail"),
