@@ -10,7 +10,7 @@ import copy
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict
-from typing import Any, Final, TypeGuard, TypeVar, cast
+from typing import Any, Final, NamedTuple, TypeGuard, TypeVar, cast
 
 from authpi_errors._components import GENERAL, Components, Object, reference
 from authpi_errors._content_type import is_json
@@ -68,10 +68,11 @@ def amended(
     """
     registry = registry_of(registry)
     result: Object = copy.deepcopy(dict(document))
-    invalid = [] if own_validation_errors else _of_invalid(registry)
+    invalid = _Invalid([], []) if own_validation_errors else _of_invalid(registry)
     operations = list(_operations(result))
     declared = [_take_declared(operation["responses"]) for operation, _ in operations]
-    components = Components(registry, (code for group in (*declared, invalid) for code in group))
+    further = (code for group in (*declared, invalid.codes) for code in group)
+    components = Components(registry, further)
     moved = _add(result, components.shared()) if operations else {}
     for (operation, item), codes in zip(operations, declared, strict=True):
         present: Object = operation["responses"]
@@ -136,12 +137,19 @@ def _take_declared(responses: Object) -> list[ErrorCode]:
     return taken
 
 
+class _Invalid(NamedTuple):
+    """What is answered where a request is not valid, and where its body is of another type."""
+
+    codes: list[ErrorCode]
+    of_type: list[ErrorCode]
+
+
 def _implied(
     operation: Object,
     item: Object,
     document: Object,
     registry: ErrorRegistry,
-    invalid: list[ErrorCode],
+    invalid: _Invalid,
 ) -> list[ErrorCode]:
     """Give what an operation can answer by what it takes.
 
@@ -150,33 +158,41 @@ def _implied(
         item: The path that it belongs to.
         document: The document.
         registry: What the codes mean.
-        invalid: What is answered where a request is not valid.
+        invalid: What is answered where the request is not valid.
     """
     body = _resolved(operation.get("requestBody"), document)
-    names: list[str] = []
     codes: list[ErrorCode] = []
     if operation.get("parameters") or item.get("parameters") or body:
-        codes += invalid
+        codes += invalid.codes
     if body:
         # What FastAPI says of a body that it can't take apart.
         codes.append(registry.code_for(400))
-    if any(map(is_json, _object(body.get("content")))):
-        names.append("invalid_content_type")
+    if any(is_json(str(media_type)) for media_type in _object(body.get("content"))):
+        codes += invalid.of_type
     if operation.get("security", document.get("security")):
-        names += "unauthorized_client", "session_expired", "access_denied", "insufficient_scope"
+        codes += (registry.codes[name] for name in _OF_CREDENTIALS)
         codes += registry.code_for(401), registry.code_for(403)
-    return [*(registry.codes[name] for name in names), *codes]
+    return codes
 
 
-def _of_invalid(registry: ErrorRegistry) -> list[ErrorCode]:
-    """Give the code of what is answered where a request is not valid, unless a function says it."""
+_OF_CREDENTIALS: Final = (
+    "unauthorized_client",
+    "session_expired",
+    "access_denied",
+    "insufficient_scope",
+)
+
+
+def _of_invalid(registry: ErrorRegistry) -> _Invalid:
+    """Say it as the registry has it; what a function of the user's makes of it is not known."""
     cls = request_validation_error()
     target = None if cls is None else registry.exceptions.get(cls)
+    if target is None:
+        codes = registry.codes
+        return _Invalid([codes["invalid_request"]], [codes["invalid_content_type"]])
     if isinstance(target, type) and issubclass(target, AuthPIError):
-        return [target.code]
-    if target is None or isinstance(target, str):
-        return [registry.codes[target or "invalid_request"]]
-    return []
+        return _Invalid([target.code], [])
+    return _Invalid([registry.codes[target]] if isinstance(target, str) else [], [])
 
 
 def _resolved(value: object, document: Object) -> Object:
@@ -230,6 +246,11 @@ def _redirected(value: _T, moved: Mapping[str, str]) -> _T:
     return cast("_T", copied)
 
 
+def _text(document: Object) -> str:
+    # In YAML there are dates, and keys of any kind.
+    return json.dumps(document, default=str, skipkeys=True)
+
+
 def _prune(document: Object) -> None:
     """Take FastAPI's own schemas of validation errors out, unless something refers to them."""
     schemas = _object(_object(document.get("components")).get("schemas"))
@@ -238,5 +259,5 @@ def _prune(document: Object) -> None:
         is_fastapis = (
             schema.get("title") == name and members >= _object(schema.get("properties")).keys()
         )
-        if is_fastapis and f'"{reference("schemas", name)["$ref"]}"' not in json.dumps(document):
+        if is_fastapis and f'"{reference("schemas", name)["$ref"]}"' not in _text(document):
             del schemas[name]

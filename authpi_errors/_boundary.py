@@ -79,6 +79,9 @@ class Boundary:
     @app.setter
     def app(self, app: ASGIApp) -> None:
         self._shown = self._below = app
+        application = self._cors.application
+        self._cors = Cors(app)
+        self._cors.application = application
         self._serve = self._serve_first if self._application is None else self._serve_mounted
 
     def __deepcopy__(self, memo: object) -> Self:
@@ -242,15 +245,10 @@ class Boundary:
         self, response: ErrorResponse, sending: Sending, has_passed: bool = False
     ) -> None:
         """Send an answer, through the CORS middleware on its way unless it has passed that."""
-        added = sending.added_headers()
         scope, forward = sending.scope, sending.replace()
         messages = answer(response, scope, accepted=sending.accepted)
-        if added:
-            start = messages[0]
-            present = {name for name, _ in start["headers"]}
-            start["headers"] += [field for field in added.raw if field[0] not in present]
         settle(scope, messages[0])
-        cors = [] if has_passed or has_passed_cors(added) else self._cors.of(scope)
+        cors = [] if has_passed else self._cors.of(scope)
         if cors:
 
             async def respond(scope: Scope, receive: Receive, send: Send) -> None:

@@ -210,7 +210,7 @@ def _meant(code: ErrorCode, registry: ErrorRegistry) -> ErrorCode:
         return code
     # One of AuthPI's codes with another status is meant so: 428 for `invalid_request`. So is one of
     # the registry's own that it gives to another status.
-    is_own = standard is None and replaced.description == code.description
+    is_own = registry.statuses.get(code.status) == code.value
     usual = replaced if is_own else standard
     return code if usual is not None and usual.status != code.status else replaced
 

@@ -8,6 +8,7 @@ server behind it.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -26,7 +27,6 @@ __all__ = [
     "error_of_detail",
     "foreign_error",
     "may_be_foreign",
-    "without_body",
 ]
 
 LONGEST_BODY: Final = 65_536
@@ -125,20 +125,15 @@ def foreign_error(response: ForeignResponse, registry: ErrorRegistry) -> AuthPIE
         registry: What its status means.
     """
     error = _error(response, registry)
-    error.headers = without_body(response.headers, response.status)
-    return error
-
-
-def without_body(headers: Headers, status: int) -> Headers:
-    """Give the headers of an error response that hold for another body, too."""
-    kept_with = _KEPT_WITH.get(status)
-    return Headers(
+    kept_with = _KEPT_WITH.get(response.status)
+    error.headers = Headers(
         raw=[
             (name, value)
-            for name, value in headers.raw
+            for name, value in response.headers.raw
             if name.decode("latin-1") not in _OF_THE_BODY or name.decode("latin-1") == kept_with
         ]
     )
+    return error
 
 
 def _error(response: ForeignResponse, registry: ErrorRegistry) -> AuthPIError:
@@ -173,9 +168,13 @@ def _are_validation_errors(details: Sequence[object]) -> bool:
 
 def _is_text(body: bytes) -> bool:
     try:
-        return all(character.isprintable() or character in "\t\r\n" for character in body.decode())
+        return not _CONTROLS.search(body.decode())
     except UnicodeDecodeError:
         return False
+
+
+# Those that no text has: C0 but for tabs and the ends of lines, DEL, C1.
+_CONTROLS: Final = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
 
 
 def _text(response: ForeignResponse) -> str | None:

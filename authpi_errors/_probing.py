@@ -304,7 +304,8 @@ def base_of(document: Mapping[str, Any], document_url: str, service_url: str) ->
         has_path = bool(urlsplit(service_url).path)
     except ValueError:
         return service_url
-    is_used = is_same_origin(server, service_url) and not has_path
+    # Nor are other credentials sent than those that were given.
+    is_used = is_same_origin(server, service_url) and "@" not in server and not has_path
     return server.rstrip("/") if is_used else service_url
 
 

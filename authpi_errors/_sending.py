@@ -11,7 +11,7 @@ from starlette.types import Message, Receive, Scope, Send
 
 from authpi_errors._content_type import media_type_of
 from authpi_errors._defaults import is_answered_by_user, may_have_answered
-from authpi_errors._foreign import ForeignResponse, without_body
+from authpi_errors._foreign import ForeignResponse
 from authpi_errors._messages import can_deny, send_all, sendable_close
 from authpi_errors._raised import cause_of_unread_body, is_departure
 from authpi_errors._routing import is_lost
@@ -20,6 +20,7 @@ from authpi_errors._settled import (
     has_departed,
     is_answer_to_nobody,
     is_closed,
+    is_settled,
     note_departure,
     settle,
 )
@@ -219,12 +220,6 @@ class Sending:
             settle(self.scope, held[0])
         await send_all(held, self.forward)
 
-    def added_headers(self) -> Headers:
-        """Give what middleware has added to the plain 500 that Starlette answers a bug with."""
-        if not self.held or not _is_plain_500(self.held[0]):
-            return Headers()
-        return without_body(_headers_of(self.held[0]), 500)
-
     def replace(self) -> Send:
         """Drop what is held back and all that follows; give what sends the answer instead."""
         self.held = []
@@ -306,7 +301,7 @@ class WebSocketSending(Sending):
         await self._judge.substitute(status, reason if reason and is_detail else None, self)
 
     async def _hold_denial(self, start: Message) -> None:
-        if self._judge.is_ignored(sys.exception()):
+        if self._judge.is_ignored(sys.exception()) or is_settled(self.scope, start):
             self.started = True
             await self.forward(start)
         elif can_deny(self.scope):

@@ -6,6 +6,7 @@ of them. It is pure and total: it does no I/O and raises nothing, whatever a res
 
 from __future__ import annotations
 
+import builtins
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
@@ -495,18 +496,21 @@ def _insufficient_scope(seen: Received) -> Iterator[str]:
 # What no sentence for a client has in it. The names of exceptions count where they stand as Python
 # prints them, or behind the name of a module that is no part of a URL; SQL as programs write it, in
 # capitals. Nothing is read again from one place after another: the time is linear.
+_EXCEPTIONS: Final = "|".join(name for name in vars(builtins) if name.endswith("Error"))
 _LEAKS: Final = {
     "a traceback": r"Traceback \(most recent call last\)",
     "a line of a traceback": r'\bFile "[^"\n]+", line \d+'
     r"|\bat [^\s()]+ ?\([^\s()]*\.(?:java|kt|scala|groovy|[cm]?[jt]s):\d"
-    r"|\bgoroutine \d+ \[|\.rb:\d+:in |\.cs:line \d|\bpanicked at |\bStack trace:\s+#0",
+    r"|\bgoroutine \d+ \[|\.rb:\d+:in |\.cs:line \d"
+    r"|\bthread '[^'\n]*' panicked at |\bStack trace:\s+#0",
     "a page of HTML": r"(?i)<!doctype html|<html[\s>]|</(?:html|body)>",
-    "an exception": r"\b[A-Z]\w+(?:Error|Exception)(?:\(|: )|\[Errno -?\d",
+    "an exception": rf"\b(?:{_EXCEPTIONS})(?:\(|: )|\[Errno -?\d"
+    r"|(?m:^)[A-Z]\w+(?:Error|Exception): |\b[A-Z]\w+(?:Error|Exception)\(['\"]",
     "an exception of a library": r"(?<![\w./#])(?:[a-z]\w*|System)(?:\.\w+)*\.[A-Z]\w*"
     r"(?:Error|Exception)\b|\bpsycopg2?\.errors\.[A-Z]",
     "a statement of SQL": r"\[SQL: |\bSELECT\s(?:(?!SELECT)[^;])*?\sFROM\s|\bINSERT INTO\s"
     r"|\bUPDATE\s+\S+\s+SET\s|\bDELETE FROM\s|(?i:\bselect\s+\*\s+from\s)",
-    "an error of SQL": r"syntax error at or near|error in your SQL syntax|\bORA-\d{5}\b"
+    "an error of SQL": r"syntax error at or near|error in your SQL syntax|\bORA-\d{5}: "
     r"|duplicate key value violates|(?:UNIQUE|NOT NULL|CHECK|FOREIGN KEY) constraint failed",
     "the address of an object": r"\bat 0x[0-9A-Fa-f]{6,}>",
 }

@@ -3,7 +3,9 @@
 import copy
 import json
 from collections.abc import Callable
-from typing import Annotated
+from dataclasses import replace
+from datetime import date
+from typing import Annotated, Any
 
 import pytest
 from fastapi import APIRouter, Body, Depends, FastAPI, HTTPException, Request, Security
@@ -16,6 +18,7 @@ from starlette.testclient import TestClient
 
 from authpi_errors import (
     AuthPIError,
+    ConflictError,
     ErrorCode,
     ErrorRegistry,
     InsufficientScopeError,
@@ -393,6 +396,16 @@ def test_document_with_anything_in_it_is_amended_where_it_can_be(parts: Object) 
     assert not described["paths"] or statuses(described, "/") == ["default"]
 
 
+def test_document_that_was_yaml_is_amended() -> None:
+    document: Object = plain().openapi()
+    operation(document, "/users/{user_id}", "put")["requestBody"]["content"][5] = {}
+    document["info"]["x-since"] = date(2026, 1, 1)
+    document["info"][None] = 1
+    described = amended(document)
+    assert statuses(described, "/users/{user_id}", "put") == ["200", "400", "415", "default"]
+    assert "ValidationError" not in described["components"]["schemas"]
+
+
 def test_statuses_that_are_numbers_are_amended() -> None:
     own = {"description": "All is well."}
     document = {"openapi": "3.1.0", "paths": {"/": {"get": {"responses": {200: own}}}}}
@@ -429,6 +442,35 @@ UNPROCESSABLE = ErrorCode("unprocessable", 422, "It can't be processed.")
 
 class UnprocessableError(AuthPIError):
     code = UNPROCESSABLE
+
+
+def test_body_that_can_not_be_taken_apart_has_the_code_of_its_status() -> None:
+    registry = ErrorRegistry(
+        codes=[ErrorCode("malformed", 400, "It is malformed.")], statuses={400: "malformed"}
+    )
+    described = operation(document_of(plain, registry), "/users/{user_id}", "put")["responses"]
+    assert schemas_of(described["400"]) == ["InvalidRequestError", "MalformedError"]
+
+
+def in_conflict(exc: RequestValidationError) -> AuthPIError:
+    return ConflictError()
+
+
+@pytest.mark.parametrize("target", ["conflict", UnprocessableError, in_conflict])
+def test_another_type_of_body_is_not_valid_as_the_registry_has_it(target: Any) -> None:
+    app = plain()
+    install(app, registry=ErrorRegistry(exceptions={RequestValidationError: target}))
+    sent = TestClient(app).put("/users/1", content=b"x", headers={"content-type": "text/plain"})
+    assert sent.status_code in (409, 422)
+    assert "415" not in statuses(app.openapi(), "/users/{user_id}", "put")
+
+
+def test_code_whose_status_the_registry_replaces_is_described_by_the_new_one() -> None:
+    registry = ErrorRegistry(codes=[replace(QuotaExhaustedError.code, status=429)])
+    app = FastAPI()
+    app.add_api_route("/", nothing, responses=error_responses(QuotaExhaustedError))
+    install(app, registry=registry)
+    assert statuses(app.openapi(), "/") == ["200", "429", "default"]
 
 
 def own_handler(app: FastAPI) -> None:

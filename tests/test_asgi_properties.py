@@ -571,8 +571,9 @@ def is_text(body: bytes) -> bool:
         text = body.decode()
     except UnicodeDecodeError:
         return False
-    is_document = text.lstrip()[:1] in ("<", "{", "[") if text.strip() else False
-    return not is_document and text.translate(dict.fromkeys(map(ord, "\t\r\n"))).isprintable()
+    is_document = text.lstrip(" \t\n\r\v\f").startswith(("<", "{", "["))
+    controls = {*map(chr, range(0x20)), *map(chr, range(0x7F, 0xA0))} - {*"\t\r\n"}
+    return not is_document and not controls & {*text}
 
 
 def is_detail(body: bytes) -> bool:

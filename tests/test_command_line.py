@@ -1313,12 +1313,17 @@ def test_an_async_function_makes_no_application(named: Callable[..., str]) -> No
     )
 
 
+async def _is_interrupted(send: Send) -> None:
+    raise KeyboardInterrupt
+
+
 def test_an_interruption_is_no_verdict(named: Callable[..., str]) -> None:
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         raise KeyboardInterrupt
 
-    result = call("check", named(app))
-    assert (result.exit_code, result.output) == (130, "")
+    for interrupted in (app, _Unstable(_is_interrupted)):
+        result = call("check", named(interrupted))
+        assert (result.exit_code, result.output) == (130, "")
 
 
 # Credentials change no verdict, and are never printed
@@ -1483,6 +1488,11 @@ def test_nothing_in_a_registry_reaches_the_terminal_as_a_command(
     text = call("codes", named(ErrorRegistry(codes=[ErrorCode("gone", 410, "G\x1b[2J.")]))).output
     assert "G\\x1b[2J." in text
     assert "\x1b" not in text
+
+
+def test_without_standard_output_nothing_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdout", None)
+    assert cli.main(["codes", "--json"], standalone_mode=False) is None
 
 
 def test_what_an_encoding_lacks_is_escaped(named: Callable[..., str]) -> None:

@@ -914,6 +914,10 @@ HARMLESS = [
     "Retry on a TimeoutError (it will pass).",
     "The key is a duplicate, and violates a constraint.",
     "Write to ORA-1 in line 5.",
+    "The order ORA-12345 does not exist.",
+    "The crowd panicked at noon.",
+    "The document has 3 ValidationError(s).",
+    "In case of a NetworkError: try again.",
     "Write to support@example.com or to errors@example.com.",
     "Java is not supported: use Kotlin.",
     "The version 1.2.Error is none.",
@@ -965,6 +969,8 @@ def test_words_are_no_leak(text: str) -> None:
         ".rb:1:i",
         ".cs:line ",
         "ORA-1234",
+        "thread '",
+        "\nAError",
     ],
 )
 @pytest.mark.parametrize("start", ["", "at a(", "select ", "SELECT ", "a.", "A"])

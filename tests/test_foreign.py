@@ -41,6 +41,7 @@ def detail(value: Any) -> bytes:
         pytest.param(TEXT, b"Not Found", id="plain text"),
         pytest.param({}, b"Not Found", id="text of no type"),
         pytest.param({}, "Zu viele\r\n\tAufrufe für heute.\n".encode(), id="lines of no type"),
+        pytest.param({}, "Trop de requêtes\u00a0!".encode(), id="a no-break space of no type"),
         pytest.param({"content-type": "Text/Plain"}, b"x", id="plain text in capitals"),
         pytest.param(TEXT, b"", id="empty plain text"),
         pytest.param({**TEXT, "content-length": "nonsense"}, b"x", id="a length that is none"),
@@ -132,6 +133,7 @@ def test_a_text_for_clients_is_the_description(
     status: int, body: bytes, description: str | None
 ) -> None:
     assert meaning(status, TEXT, body).description == description
+    assert meaning(status, {}, body).description == description
 
 
 def test_a_detail_that_is_a_text_is_the_description() -> None:

@@ -766,6 +766,54 @@ def test_what_is_put_inside_a_boundary_is_called(
     assert refusing.asked == 1
 
 
+@pytest.mark.parametrize("is_served", [False, True], ids=["at once", "after a request"])
+@pytest.mark.parametrize(
+    ("prepare", "boundary"),
+    [
+        pytest.param(install, outermost, id="install"),
+        pytest.param(add, added, id="add_middleware"),
+    ],
+)
+def test_the_users_handlers_stay_outside_of_what_is_put_there(
+    prepare: Callable[[Starlette], None], boundary: Callable[[Starlette], Any], *, is_served: bool
+) -> None:
+    async def handle(request: Request, exc: Exception) -> Response:
+        return PlainTextResponse("mine", 500)
+
+    app = application()
+    app.add_exception_handler(Exception, handle)
+    prepare(app)
+    app.middleware_stack = app.build_middleware_stack()
+    if is_served:
+        assert code(app, "/missing") == "not_found"
+    layer = boundary(app)
+    layer.app = PassingMiddleware(layer.app)
+    assert client(app).get("/broken").text == "mine"
+
+
+@pytest.mark.parametrize("is_served", [False, True], ids=["at once", "after a request"])
+@pytest.mark.parametrize(
+    ("prepare", "boundary"),
+    [
+        pytest.param(install, outermost, id="install"),
+        pytest.param(add, added, id="add_middleware"),
+    ],
+)
+def test_cors_that_is_put_inside_a_boundary_has_its_headers_on_bugs(
+    prepare: Callable[[Starlette], None], boundary: Callable[[Starlette], Any], *, is_served: bool
+) -> None:
+    app = application()
+    prepare(app)
+    app.middleware_stack = app.build_middleware_stack()
+    if is_served:
+        assert code(app, "/broken") == "server_error"
+    layer = boundary(app)
+    layer.app = CORSMiddleware(layer.app, allow_origins=["*"])
+    for path in ("/broken", "/missing", "/fine"):
+        headers = client(app).get(path, headers=ORIGIN).headers
+        assert headers.get_list("access-control-allow-origin") == ["*"]
+
+
 def test_an_error_inside_of_what_others_have_put_there_is_told_of_once(
     caplog: pytest.LogCaptureFixture,
 ) -> None:

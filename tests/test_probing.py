@@ -321,6 +321,7 @@ def test_whatever_a_document_says_requests_are_safe(
         pytest.param([{"url": "http://b/v2"}], "http://a:1", id="another host"),
         pytest.param([{"url": "//b/v2"}], "http://a:1", id="another host, no scheme"),
         pytest.param([{"url": "http://a:2/v2"}], "http://a:1", id="another port"),
+        pytest.param([{"url": "http://b:pw@a:1/v2"}], "http://a:1", id="with credentials"),
         pytest.param([{"url": "http://[a"}], "http://a:1", id="no URL"),
         pytest.param([{"url": "/{version}"}], "http://a:1", id="a variable"),
         pytest.param([{"url": 5}], "http://a:1", id="a number"),

@@ -774,6 +774,29 @@ def test_debugger_of_an_application_that_is_hidden_is_for_browsers(way: Way) -> 
     assert "secret" not in text
 
 
+@pytest.mark.parametrize("media_type", [None, "text/plain"])
+@pytest.mark.parametrize("path", ["/socket", "/mounted/socket"])
+@pytest.mark.parametrize("way", [installed, added, ErrorMiddleware])
+def test_denial_of_a_handler_around_a_mount_stays(
+    way: Way, path: str, media_type: str | None
+) -> None:
+    async def fail(websocket: WebSocket) -> None:
+        raise StaleError
+
+    async def handle(websocket: WebSocket, exc: Exception) -> Response:
+        return Response("Mine.", 418, media_type=media_type)
+
+    routes = [WebSocketRoute("/socket", fail)]
+    handlers: dict[Any, Any] = {StaleError: handle}
+    app = Starlette(
+        routes=[Mount("/mounted", Starlette(routes=routes)), *routes],
+        exception_handlers=handlers,
+    )
+    scope = {**websocket(denial=True), "path": path, "raw_path": path.encode()}
+    start, body = served(way(app), scope).sent
+    assert (start["status"], body["body"]) == (418, b"Mine.")
+
+
 async def close_with_its_own_code(websocket: WebSocket, exc: Exception) -> None:
     await websocket.close(4000)
 
