@@ -52,7 +52,8 @@ def amended(
 ) -> Object:
     """Give FastAPI's document with the errors that are really sent.
 
-    - FastAPI's 422 goes, and so do its two schemas when nothing refers to them any more.
+    - FastAPI's 422 goes, and so do its two schemas when nothing refers to them any more. In its
+      place comes what the registry makes of `RequestValidationError`.
     - What `error_responses` declares stands under the status that the registry gives it.
     - Operations get 400 where they take parameters or a body, 415 where they take JSON, 401 and
       403 where they have a security requirement, and `default`, by reference, for all the rest.
