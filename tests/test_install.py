@@ -740,75 +740,64 @@ def added(app: Starlette) -> Any:
     return next(layer for layer in layers(app.middleware_stack) if type(layer) is ErrorMiddleware)
 
 
-@pytest.mark.parametrize("is_served", [False, True], ids=["at once", "after a request"])
-@pytest.mark.parametrize(
-    ("prepare", "boundary"),
-    [
-        pytest.param(install, outermost, id="install"),
-        pytest.param(add, added, id="add_middleware"),
-    ],
-)
+PutInside = Callable[[Starlette, Callable[[ASGIApp], ASGIApp]], ASGIApp]
+
+
+@pytest.fixture(params=["at once", "after a request"])
+def is_served(request: pytest.FixtureRequest) -> bool:
+    return bool(request.param == "after a request")
+
+
+@pytest.fixture(params=[(install, outermost), (add, added)], ids=["install", "add_middleware"])
+def put_inside(request: pytest.FixtureRequest, is_served: bool) -> PutInside:
+    """Give a function that puts something inside the boundary of an application."""
+    prepare, boundary = request.param
+
+    def put(app: Starlette, make: Callable[[ASGIApp], ASGIApp]) -> ASGIApp:
+        if app.middleware_stack is None:
+            prepare(app)
+            # It is built at the first request.
+            app.middleware_stack = app.build_middleware_stack()
+            if is_served:
+                assert code(app, "/missing") == "not_found"
+        layer = boundary(app)
+        inside: ASGIApp = make(layer.app)
+        layer.app = inside
+        return inside
+
+    return put
+
+
 def test_what_is_put_inside_a_boundary_is_called(
-    prepare: Callable[[Starlette], None], boundary: Callable[[Starlette], Any], *, is_served: bool
+    put_inside: PutInside,
 ) -> None:
     app = application()
-    prepare(app)
-    # It is built at the first request.
-    app.middleware_stack = app.build_middleware_stack()
-    if is_served:
-        assert code(app, "/missing") == "not_found"
-    layer = boundary(app)
-    layer.app = PassingMiddleware(layer.app)
+    put_inside(app, PassingMiddleware)
     assert code(app, "/missing") == "not_found"
     assert client(app).get("/fine").status_code == 200
-    refusing = layer.app = RefusingMiddleware(layer.app)
+    refusing = put_inside(app, RefusingMiddleware)
+    assert isinstance(refusing, RefusingMiddleware)
     assert code(app, "/fine") == "access_denied"
     assert refusing.asked == 1
 
 
-@pytest.mark.parametrize("is_served", [False, True], ids=["at once", "after a request"])
-@pytest.mark.parametrize(
-    ("prepare", "boundary"),
-    [
-        pytest.param(install, outermost, id="install"),
-        pytest.param(add, added, id="add_middleware"),
-    ],
-)
 def test_the_users_handlers_stay_outside_of_what_is_put_there(
-    prepare: Callable[[Starlette], None], boundary: Callable[[Starlette], Any], *, is_served: bool
+    put_inside: PutInside,
 ) -> None:
     async def handle(request: Request, exc: Exception) -> Response:
         return PlainTextResponse("mine", 500)
 
     app = application()
     app.add_exception_handler(Exception, handle)
-    prepare(app)
-    app.middleware_stack = app.build_middleware_stack()
-    if is_served:
-        assert code(app, "/missing") == "not_found"
-    layer = boundary(app)
-    layer.app = PassingMiddleware(layer.app)
+    put_inside(app, PassingMiddleware)
     assert client(app).get("/broken").text == "mine"
 
 
-@pytest.mark.parametrize("is_served", [False, True], ids=["at once", "after a request"])
-@pytest.mark.parametrize(
-    ("prepare", "boundary"),
-    [
-        pytest.param(install, outermost, id="install"),
-        pytest.param(add, added, id="add_middleware"),
-    ],
-)
 def test_cors_that_is_put_inside_a_boundary_has_its_headers_on_bugs(
-    prepare: Callable[[Starlette], None], boundary: Callable[[Starlette], Any], *, is_served: bool
+    put_inside: PutInside,
 ) -> None:
     app = application()
-    prepare(app)
-    app.middleware_stack = app.build_middleware_stack()
-    if is_served:
-        assert code(app, "/broken") == "server_error"
-    layer = boundary(app)
-    layer.app = CORSMiddleware(layer.app, allow_origins=["*"])
+    put_inside(app, partial(CORSMiddleware, allow_origins=["*"]))
     for path in ("/broken", "/missing", "/fine"):
         headers = client(app).get(path, headers=ORIGIN).headers
         assert headers.get_list("access-control-allow-origin") == ["*"]
