@@ -43,11 +43,12 @@ _FIELD_VALUE: Final = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
 # RFC 9110, 8.8.3: an entity tag, and the characters in its quotes.
 _ENTITY_TAG: Final = re.compile(r'(?:W/)?"[\x21\x23-\x7e\x80-\xff]*"')
 _OPAQUE_TAG: Final = re.compile(r"[\x21\x23-\x7e\x80-\xff]+")
+# RFC 9110, 5.6.4: a quoted string.
+_UNESCAPED: Final = r"[\t !#-\[\]-~\x80-\xff]*+"
+_QUOTED: Final = rf'"{_UNESCAPED}(\\[\t -~\x80-\xff]{_UNESCAPED})*"'
 # RFC 9110, 12.5.1 and 5.6.6: a media type, or all of a kind, and parameters, which can be empty. No
 # type has an asterisk in its name (RFC 6838, 4.2): what is to stand for some subtypes, such as
 # `*+json`, stands for none. No space is read twice (`*+`): the time is linear.
-_UNESCAPED: Final = r"[\t !#-\[\]-~\x80-\xff]*+"
-_QUOTED: Final = rf'"{_UNESCAPED}(\\[\t -~\x80-\xff]{_UNESCAPED})*"'
 _NAME: Final = _TOKEN.pattern.replace("*", "")
 _MEDIA_RANGE: Final = re.compile(
     rf"(\*/\*|{_NAME}/(\*|{_NAME}))"
